@@ -1,0 +1,342 @@
+/**
+ * The service: one typed Effect for each endpoint of the API.
+ *
+ * @since 0.1.0
+ */
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import * as HttpApiClient from "@effect/platform/HttpApiClient"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as Config from "effect/Config"
+import type * as ConfigError from "effect/ConfigError"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Option from "effect/Option"
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+import type { WhoAmI } from "./api/Account.js"
+import type { ImageKind, ImageRecord, ImportRequest, OperationId } from "./api/Images.js"
+import type { SpawnRequest } from "./api/Instances.js"
+import type { KnownKind, KnownStatus, OperationDetail, OperationSummary } from "./api/Operations.js"
+import type { TimeBound } from "./api/Timestamp.js"
+import { ContreeApi } from "./ContreeApi.js"
+import * as ContreeConfig from "./ContreeConfig.js"
+import type { RequestError, RequestInfo, StartError } from "./ContreeError.js"
+import * as ContreeError from "./ContreeError.js"
+import type { ImageId } from "./ImageId.js"
+import type { ImageTag } from "./ImageTag.js"
+import * as Transport from "./internal/transport.js"
+import * as RetryPolicy from "./RetryPolicy.js"
+import * as WaitPolicy from "./WaitPolicy.js"
+
+/**
+ * One page of a listing: at most `limit` rows after the first `offset`, newest first.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Page {
+  readonly limit?: number | undefined
+  readonly offset?: number | undefined
+  readonly since?: TimeBound | undefined
+  readonly until?: TimeBound | undefined
+}
+
+/**
+ * The service: one typed Effect for each endpoint of the API.
+ *
+ * Programs mostly use the verbs of `Image` and `Operation`, which add waiting, cancellation and paging.
+ *
+ * @example
+ * ```ts
+ * import { ContreeClient } from "effect-contree"
+ * import { Effect } from "effect"
+ *
+ * export const myPermissions = Effect.gen(function* () {
+ *   const client = yield* ContreeClient.ContreeClient
+ *   const { permissions } = yield* client.account.whoami
+ *   return permissions
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export class ContreeClient extends Context.Tag("effect-contree/ContreeClient")<ContreeClient, ContreeClient.Service>() {}
+
+/**
+ * @since 0.1.0
+ */
+export declare namespace ContreeClient {
+  /**
+   * An operation, and how long the server asks to wait before the next look at it.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  export interface Poll {
+    readonly operation: OperationDetail
+    readonly retryAfter: Option.Option<Duration.Duration>
+  }
+
+  /**
+   * The methods of the service, grouped as the API's endpoints are.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  export interface Service {
+    readonly account: {
+      /** The caller's token, permissions and limits. */
+      readonly whoami: Effect.Effect<WhoAmI, RequestError>
+    }
+    readonly images: {
+      /** One page of images, newest first. */
+      readonly list: (
+        query: Page & {
+          readonly tagged?: boolean | undefined
+          readonly tagPrefix?: string | undefined
+          readonly id?: ImageId | undefined
+          readonly kind?: ImageKind | undefined
+        }
+      ) => Effect.Effect<ReadonlyArray<ImageRecord>, RequestError>
+      /** Starts an import; the answer is its operation. */
+      readonly import: (request: typeof ImportRequest.Type) => Effect.Effect<OperationId, StartError>
+      /** Gives an image a tag; another image that has the tag loses it. */
+      readonly tag: (id: ImageId, tag: ImageTag) => Effect.Effect<ImageRecord, RequestError>
+      /** Takes one tag from an image, or all of them. */
+      readonly untag: (id: ImageId, tag?: ImageTag | undefined) => Effect.Effect<void, RequestError>
+    }
+    readonly inspect: {
+      /** The image that has a tag. */
+      readonly byTag: (tag: ImageTag) => Effect.Effect<ImageRecord, RequestError>
+      /** The image with an id. */
+      readonly byId: (id: ImageId) => Effect.Effect<ImageRecord, RequestError>
+    }
+    readonly instances: {
+      /** Starts a command on an image; the answer is its operation. */
+      readonly spawn: (request: SpawnRequest) => Effect.Effect<OperationId, StartError>
+    }
+    readonly operations: {
+      /** One page of operations, newest first. */
+      readonly list: (
+        query: Page & {
+          readonly status?: typeof KnownStatus.Type | undefined
+          readonly kind?: typeof KnownKind.Type | undefined
+        }
+      ) => Effect.Effect<ReadonlyArray<OperationSummary>, RequestError>
+      /** An operation with all that is known of it. */
+      readonly get: (id: OperationId) => Effect.Effect<OperationDetail, RequestError>
+      /** As `get`, with the server's advice when to look again. */
+      readonly poll: (id: OperationId) => Effect.Effect<Poll, RequestError>
+      /** Cancels an operation; `false` says that it was over already. */
+      readonly cancel: (id: OperationId) => Effect.Effect<boolean, RequestError>
+    }
+    /** The settings that the verbs on top of the service follow. */
+    readonly policy: {
+      readonly wait: WaitPolicy.WaitPolicy
+      readonly retry: RetryPolicy.RetryPolicy
+      readonly pageSize: number
+    }
+  }
+}
+
+class ResponseShape extends Data.TaggedError("ResponseShape")<{ readonly cause: ParseResult.ParseError }> {}
+
+const isRequestError = Schema.is(ContreeError.RequestError)
+
+/** The derived client also names errors that the transport has turned into ours before it could see them. */
+const toRequestError =
+  (request: RequestInfo) =>
+  (error: unknown): RequestError => {
+    if (isRequestError(error)) return error
+    if (ParseResult.isParseError(error)) {
+      return new ContreeError.RequestRejected({
+        request,
+        detail: error.message,
+        suggestion: "Correct the option that the message names; no request was made"
+      })
+    }
+    return new ContreeError.UnexpectedResponse({
+      request,
+      detail:
+        error instanceof ResponseShape
+          ? `The answer does not have the shape of the contract: ${error.cause.message}`
+          : "The answer has a status that the contract does not give it",
+      suggestion: "Check that the base URL is that of a ConTree service, and for a newer version of this library",
+      cause: error
+    })
+  }
+
+/** A gateway that gives up does not know what its upstream did. */
+const mayHaveStarted = (error: RequestError): boolean =>
+  (error._tag === "Unavailable" && !error.notStarted && error.status !== 503 && error.status !== 500) ||
+  error._tag === "TimedOut" ||
+  error._tag === "UnexpectedResponse"
+
+const outcomeUnknown =
+  (what: string) =>
+  (error: RequestError): StartError =>
+    mayHaveStarted(error)
+      ? new ContreeError.OutcomeUnknown({
+          request: error.request,
+          status: error.status,
+          detail: `${error.detail}; ${what} may or may not have started`,
+          suggestion: "Look for it with Operation.stream before starting it again",
+          cause: error
+        })
+      : error
+
+/**
+ * Makes the service over an `HttpClient`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = Effect.fnUntraced(function* (
+  config: ContreeConfig.ContreeConfig
+): Effect.fn.Return<ContreeClient.Service, never, HttpClient.HttpClient> {
+  const api = yield* HttpApiClient.makeWith(ContreeApi, {
+    httpClient: Transport.make(yield* HttpClient.HttpClient, config),
+    transformResponse: Effect.mapError((error) =>
+      ParseResult.isParseError(error) ? new ResponseShape({ cause: error }) : error
+    )
+  })
+  const call = <A>(name: string, request: RequestInfo, effect: Effect.Effect<A, unknown>) =>
+    effect.pipe(Effect.mapError(toRequestError(request)), Effect.withSpan(`ContreeClient.${name}`))
+
+  const poll = (id: OperationId): Effect.Effect<ContreeClient.Poll, RequestError> =>
+    call(
+      "operations.get",
+      { method: "GET", path: `/v1/operations/${id}` },
+      api.operations.get({ path: { id }, urlParams: {}, withResponse: true })
+    ).pipe(
+      Effect.flatMap(([operation, response]) =>
+        Effect.map(Transport.retryAfter(response), (retryAfter) => ({ operation, retryAfter }))
+      )
+    )
+
+  return {
+    account: {
+      whoami: call("account.whoami", { method: "GET", path: "/v1/whoami" }, api.account.whoami({}))
+    },
+    images: {
+      list: (query) =>
+        call(
+          "images.list",
+          { method: "GET", path: "/v1/images" },
+          Effect.map(api.images.list({ urlParams: query }), ({ images }) => images)
+        ),
+      import: (request) =>
+        call(
+          "images.import",
+          { method: "POST", path: "/v1/images/import" },
+          Effect.map(api.images.import({ payload: request }), ({ operationId }) => operationId)
+        ).pipe(Effect.mapError(outcomeUnknown(`the import of ${request.registry.url}`))),
+      tag: (id, tag) =>
+        call(
+          "images.tag",
+          { method: "PATCH", path: `/v1/images/${id}/tag` },
+          api.images.tag({ path: { id }, payload: { tag } })
+        ),
+      untag: (id, tag) =>
+        call(
+          "images.untag",
+          { method: "DELETE", path: `/v1/images/${id}/tag` },
+          Effect.asVoid(api.images.untag({ path: { id }, urlParams: { tag } }))
+        )
+    },
+    inspect: {
+      byTag: (tag) => {
+        const request = { method: "GET", path: "/v1/inspect/" }
+        return call("inspect.byTag", request, api.inspect.byTag({ urlParams: { tag } })).pipe(
+          Effect.flatMap((image) =>
+            image === undefined
+              ? Effect.fail(
+                  new ContreeError.UnexpectedResponse({
+                    request,
+                    status: 302,
+                    detail: "The redirect to the image could not be followed",
+                    suggestion: "Check that no proxy removes the Location header"
+                  })
+                )
+              : Effect.succeed(image)
+          )
+        )
+      },
+      byId: (id) =>
+        call("inspect.byId", { method: "GET", path: `/v1/inspect/${id}/` }, api.inspect.byId({ path: { id } }))
+    },
+    instances: {
+      spawn: (request) =>
+        call(
+          "instances.spawn",
+          { method: "POST", path: "/v1/instances" },
+          Effect.map(api.instances.spawn({ payload: request }), ({ operationId }) => operationId)
+        ).pipe(Effect.mapError(outcomeUnknown(`the command on ${request.image}`)))
+    },
+    operations: {
+      list: (query) =>
+        call("operations.list", { method: "GET", path: "/v1/operations" }, api.operations.list({ urlParams: query })),
+      get: (id) => Effect.map(poll(id), ({ operation }) => operation),
+      poll,
+      cancel: (id) =>
+        call(
+          "operations.cancel",
+          { method: "DELETE", path: `/v1/operations/${id}` },
+          Effect.as(api.operations.cancel({ path: { id } }), true)
+        ).pipe(Effect.catchTag("Conflict", () => Effect.succeed(false)))
+    },
+    policy: {
+      wait: config.wait ?? WaitPolicy.defaultPolicy,
+      retry: config.retry ?? RetryPolicy.defaultPolicy,
+      pageSize: config.pageSize ?? 100
+    }
+  }
+})
+
+/**
+ * The service with explicit settings.
+ *
+ * @example
+ * ```ts
+ * import { FetchHttpClient } from "@effect/platform"
+ * import { ContreeClient } from "effect-contree"
+ * import { Layer, Redacted } from "effect"
+ *
+ * export const MyContree = ContreeClient.layer({
+ *   baseUrl: "http://127.0.0.1:8080",
+ *   token: Redacted.make("secret")
+ * }).pipe(Layer.provide(FetchHttpClient.layer))
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (
+  config: ContreeConfig.ContreeConfig
+): Layer.Layer<ContreeClient, never, HttpClient.HttpClient> => Layer.effect(ContreeClient, make(config))
+
+/**
+ * The service with settings from `Config`, by default those of `ContreeConfig.fromEnvironment`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig = (
+  config: Config.Config.Wrap<ContreeConfig.ContreeConfig> = ContreeConfig.fromEnvironment
+): Layer.Layer<ContreeClient, ConfigError.ConfigError, HttpClient.HttpClient> =>
+  Layer.effect(ContreeClient, Effect.flatMap(Config.unwrap(config), make))
+
+/**
+ * The hosted service in one line: settings from the environment, requests by the platform's `fetch`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerFetch: Layer.Layer<ContreeClient, ConfigError.ConfigError> = Layer.provide(
+  layerConfig(),
+  FetchHttpClient.layer
+)

@@ -1,0 +1,594 @@
+/**
+ * Images and what a program does with them: use, import, run, tag, list.
+ *
+ * @example
+ * ```ts
+ * import { Command, Image } from "effect-contree"
+ * import { Effect } from "effect"
+ *
+ * export const program = Effect.gen(function* () {
+ *   const base = yield* Image.oci("docker://docker.io/library/busybox:latest")
+ *   const built = yield* Image.run(base, Command.shell("echo hello > /greeting"), { tag: "greeting:latest" })
+ *   // Branches are runs of the same image; each starts from the same files.
+ *   return yield* Effect.forEach(
+ *     ["world", "moon"],
+ *     (name) => Image.run(built.image, Command.sh`echo ${name} >> /greeting; cat /greeting`, { disposable: true }),
+ *     { concurrency: 2 }
+ *   )
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Chunk from "effect/Chunk"
+import * as Data from "effect/Data"
+import type * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+import * as Option from "effect/Option"
+import type { Pipeable } from "effect/Pipeable"
+import { pipeArguments } from "effect/Pipeable"
+import type * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
+import type { ImageKind, ImageRecord } from "./api/Images.js"
+import type { SpawnRequest } from "./api/Instances.js"
+import type { OperationDetail } from "./api/Operations.js"
+import * as Command from "./Command.js"
+import { ContreeClient } from "./ContreeClient.js"
+import type { RequestError, StartError, WaitError } from "./ContreeError.js"
+import * as ContreeError from "./ContreeError.js"
+import type { ImageId } from "./ImageId.js"
+import * as ImageRef from "./ImageRef.js"
+import * as ImageTag from "./ImageTag.js"
+import type { InvalidImageRef } from "./InvalidImageRef.js"
+import type { TimeWindow } from "./internal/listing.js"
+import * as Listing from "./internal/listing.js"
+import * as Operation from "./Operation.js"
+import * as Run from "./Run.js"
+import type { WaitPolicy } from "./WaitPolicy.js"
+
+/**
+ * An image that the service knows: an immutable snapshot of a file system.
+ *
+ * `tag` is the tag under which it was found or made; an image may have more.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export class Image
+  extends Data.TaggedClass("Image")<{
+    readonly id: ImageId
+    readonly tag: Option.Option<string>
+    readonly createdAt: Option.Option<DateTime.Utc>
+  }>
+  implements Pipeable
+{
+  pipe() {
+    return pipeArguments(this, arguments)
+  }
+}
+
+/**
+ * An image that nobody has looked at: a reference that is resolved when a command runs on it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export class LazyImage extends Data.TaggedClass("LazyImage")<{ readonly ref: ImageRef.ImageRef }> implements Pipeable {
+  pipe() {
+    return pipeArguments(this, arguments)
+  }
+}
+
+/**
+ * Whatever names an image: an image, a reference, or a reference as text.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Input = Image | LazyImage | ImageRef.Input
+
+/**
+ * What a verb that starts work and waits for it can fail with.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type WorkError = InvalidImageRef | StartError | WaitError
+
+const fromRecord = (record: ImageRecord): Image =>
+  new Image({ id: record.id, tag: record.tag, createdAt: record.createdAt })
+
+const isImage = (u: unknown): u is Image | LazyImage => u instanceof Image || u instanceof LazyImage
+
+/** Where the API finds an image: by its id, or by a tag. */
+type Locator =
+  | { readonly _tag: "Id"; readonly id: ImageId }
+  | { readonly _tag: "Tag"; readonly tag: ImageTag.ImageTag }
+
+const locate = (input: Input): Effect.Effect<Locator, InvalidImageRef> => {
+  if (isImage(input)) return input._tag === "Image" ? Effect.succeed({ _tag: "Id", id: input.id }) : locate(input.ref)
+  return Effect.flatMap(ImageRef.fromInput(input), (ref) =>
+    ref._tag === "Uuid"
+      ? Effect.succeed<Locator>({ _tag: "Id", id: ref.id })
+      : Effect.map(ImageRef.localTag(ref), (tag): Locator => ({ _tag: "Tag", tag }))
+  )
+}
+
+const describe = (locator: Locator): string =>
+  locator._tag === "Id" ? `image ${locator.id}` : `image tag "${locator.tag}"`
+
+const missing = (locator: Locator, error: ContreeError.NotFound | ContreeError.RequestRejected) =>
+  new ContreeError.NotFound({
+    request: error.request,
+    status: error.status,
+    what: describe(locator),
+    detail: `There is no ${describe(locator)} in this project`,
+    suggestion:
+      locator._tag === "Id"
+        ? "Check the UUID and the client's project"
+        : "Check the tag with Image.list, or fetch the image with Image.oci"
+  })
+
+const look = Effect.fnUntraced(function* (locator: Locator): Effect.fn.Return<Image, RequestError, ContreeClient> {
+  const { inspect } = yield* ContreeClient
+  const record = yield* (locator._tag === "Id" ? inspect.byId(locator.id) : inspect.byTag(locator.tag)).pipe(
+    Effect.catchTag("NotFound", (error) => Effect.fail(missing(locator, error)))
+  )
+  const image = fromRecord(record)
+  return locator._tag === "Id" ? image : new Image({ ...image, tag: Option.some(locator.tag) })
+})
+
+/**
+ * Uses an image.
+ *
+ * Without options nothing is asked of the service: the reference is only checked for its form, and resolved when
+ * a command runs. With `strict: true` the service must know the image, else the effect fails with `NotFound`.
+ *
+ * @example
+ * ```ts
+ * import { Image } from "effect-contree"
+ * import { Effect } from "effect"
+ *
+ * export const program = Effect.gen(function* () {
+ *   const lazy = yield* Image.use("ubuntu:latest")
+ *   const sure = yield* Image.use("ubuntu:latest", { strict: true })
+ *   return [lazy.ref, sure.id]
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export function use(
+  ref: ImageRef.ImageRef,
+  options?: { readonly strict?: false | undefined } | undefined
+): Effect.Effect<LazyImage>
+export function use(
+  ref: ImageRef.Input,
+  options?: { readonly strict?: false | undefined } | undefined
+): Effect.Effect<LazyImage, InvalidImageRef>
+export function use(
+  ref: ImageRef.Input,
+  options: { readonly strict: true }
+): Effect.Effect<Image, InvalidImageRef | RequestError, ContreeClient>
+export function use(
+  ref: ImageRef.Input,
+  options?: { readonly strict?: boolean | undefined } | undefined
+): Effect.Effect<LazyImage | Image, InvalidImageRef | RequestError, ContreeClient> {
+  return options?.strict === true
+    ? locate(ref).pipe(Effect.flatMap(look), Effect.withSpan("Image.use"))
+    : Effect.map(ImageRef.fromInput(ref), (ref) => new LazyImage({ ref }))
+}
+
+/**
+ * How an import is done.
+ *
+ * - `tag`: the tag that the image gets, instead of the one that the reference stands for.
+ * - `credentials`: for the registry; used once and not stored.
+ * - `timeout`: how long the server may take, default 300 seconds on the server's side.
+ * - `wait`: how the import is waited for, by default the client's policy.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ImportOptions {
+  readonly tag?: ImageTag.ImageTag | string | undefined
+  readonly credentials?: { readonly username: string; readonly password: Redacted.Redacted } | undefined
+  readonly timeout?: Duration.DurationInput | undefined
+  readonly wait?: WaitPolicy | undefined
+}
+
+const importedImage = (operation: OperationDetail): Effect.Effect<Image, ContreeError.UnexpectedResponse> =>
+  Option.match(resultImage(operation), {
+    onNone: () =>
+      Effect.fail(
+        new ContreeError.UnexpectedResponse({
+          request: { method: "GET", path: `/v1/operations/${operation.id}` },
+          detail: `Operation ${operation.id} succeeded without an image`,
+          suggestion: "Look at the operation's metadata; this is a fault of the server"
+        })
+      ),
+    onSome: (id) =>
+      Effect.succeed(
+        new Image({
+          id,
+          tag: Option.flatMap(operation.result, (result) => result.tag),
+          createdAt: operation.createdAt
+        })
+      )
+  })
+
+const resultImage = (operation: OperationDetail): Option.Option<ImageId> =>
+  Option.orElse(
+    Option.flatMap(operation.result, (result) => result.image),
+    () => operation.resultImageId
+  )
+
+/**
+ * Imports an image from its registry, also when the service has it already: it always starts an operation.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const importFrom = Effect.fn("Image.importFrom")(function* (
+  ref: ImageRef.Input,
+  options: ImportOptions = {}
+): Effect.fn.Return<Image, WorkError, ContreeClient> {
+  const reference = yield* Effect.flatMap(ImageRef.fromInput(ref), ImageRef.toOci)
+  const tag = yield* options.tag === undefined ? ImageRef.localTag(reference) : ImageTag.fromString(options.tag)
+  yield* Effect.annotateCurrentSpan({ "contree.image": reference.url, "contree.tag": tag })
+  const operation = yield* Operation.perform(
+    (client) =>
+      client.images.import({
+        registry: {
+          url: reference.url,
+          ...(options.credentials === undefined ? {} : { credentials: options.credentials })
+        },
+        tag,
+        ...(options.timeout === undefined ? {} : { timeout: Duration.decode(options.timeout) })
+      }),
+    options.wait
+  )
+  return yield* importedImage(operation)
+})
+
+/**
+ * Fetches an image: strict use, and an import from its registry when the service does not have it yet.
+ *
+ * A UUID is only looked up, as there is nothing to import it from.
+ *
+ * @example
+ * ```ts
+ * import { Image } from "effect-contree"
+ *
+ * export const base = Image.oci("docker://ghcr.io/owner/image:tag")
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const oci = Effect.fn("Image.oci")(function* (
+  input: ImageRef.Input,
+  options: ImportOptions = {}
+): Effect.fn.Return<Image, WorkError, ContreeClient> {
+  const ref = yield* ImageRef.fromInput(input)
+  if (ref._tag === "Uuid") return yield* look({ _tag: "Id", id: ref.id })
+  const tag = yield* options.tag === undefined
+    ? Effect.flatMap(ImageRef.toOci(ref), ImageRef.localTag)
+    : ImageTag.fromString(options.tag)
+  return yield* look({ _tag: "Tag", tag }).pipe(
+    Effect.catchTag("NotFound", () => importFrom(ref, { ...options, tag }))
+  )
+})
+
+/**
+ * The same as {@link oci}, by the name that Docker's users look for.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const docker = oci
+
+/**
+ * The same as {@link oci}, by the name that Podman's users look for.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const podman = oci
+
+/**
+ * The same as {@link oci}, by the name that it has in the Python SDK.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const pullByOci = oci
+
+/**
+ * How a command is run and what becomes of its changes.
+ *
+ * - `tag`: the tag that the resulting image gets, once the command has exited with code 0.
+ * - `disposable`: true keeps nothing of what the command writes. Default false.
+ * - `wait`: how the run is waited for, by default the client's policy.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RunOptions {
+  readonly tag?: ImageTag.ImageTag | string | undefined
+  readonly disposable?: false | undefined
+  readonly wait?: WaitPolicy | undefined
+}
+
+/**
+ * How a command is run when nothing of what it writes is kept.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface DisposableRunOptions {
+  readonly disposable: true
+  readonly wait?: WaitPolicy | undefined
+}
+
+const spawnRequest = (locator: Locator, command: Command.Command, disposable: boolean): SpawnRequest => {
+  const { program } = command
+  return {
+    image: locator._tag === "Id" ? locator.id : `tag:${locator.tag}`,
+    ...(program._tag === "Shell"
+      ? { command: program.script, shell: true }
+      : { command: program.file, args: program.args, shell: false }),
+    env: command.env,
+    disposable,
+    ...Option.match(command.workingDirectory, { onNone: () => ({}), onSome: (cwd) => ({ cwd }) }),
+    ...Option.match(command.stdin, { onNone: () => ({}), onSome: (bytes) => ({ stdin: { bytes, close: true } }) }),
+    ...Option.match(command.timeout, { onNone: () => ({}), onSome: (timeout) => ({ timeout }) }),
+    truncateOutputAt: Option.getOrElse(command.outputLimitBytes, () => defaultOutputLimitBytes)
+  }
+}
+
+/** Sent always, so that no server can flood the program with a default of its own. */
+const defaultOutputLimitBytes = 1_048_576
+
+/**
+ * The contract leaves open how a server refuses a run of an unknown tag, so a refused one is looked up.
+ */
+const explainRefusal = (locator: Locator) => (error: StartError): Effect.Effect<never, StartError, ContreeClient> => {
+  if (error._tag === "NotFound") return Effect.fail(missing(locator, error))
+  if (error._tag !== "RequestRejected") return Effect.fail(error)
+  return look(locator).pipe(
+    Effect.matchEffect({
+      onFailure: (reason) => Effect.fail(reason._tag === "NotFound" ? missing(locator, error) : error),
+      onSuccess: () => Effect.fail(error)
+    })
+  )
+}
+
+const runResult = Effect.fnUntraced(function* (operation: OperationDetail) {
+  const result = Option.flatMap(operation.metadata, (metadata) => metadata.result)
+  if (Option.isNone(result)) {
+    return yield* new ContreeError.UnexpectedResponse({
+      request: { method: "GET", path: `/v1/operations/${operation.id}` },
+      detail: `Operation ${operation.id} succeeded without a result`,
+      suggestion: "Look at the operation's metadata; this is a fault of the server"
+    })
+  }
+  const { resources, state, stderr, stdout } = result.value
+  const signal = state.signal > 0 ? Option.some(state.signal) : Option.none<number>()
+  const run: Run.Run = {
+    _tag: "Run",
+    operationId: operation.id,
+    exitCode: state.exitCode >= 0 ? state.exitCode : 128 + Math.max(0, state.signal),
+    signal,
+    timedOut: state.timedOut,
+    stdout: new Run.Output(stdout),
+    stderr: new Run.Output(stderr),
+    elapsed:
+      resources.elapsedTime >= 0
+        ? Duration.seconds(resources.elapsedTime)
+        : Option.getOrElse(operation.duration, () => Duration.zero)
+  }
+  return run
+})
+
+const runEither = Effect.fn("Image.run")(function* (
+  image: Input,
+  input: Command.Command | string,
+  options: RunOptions | DisposableRunOptions = {}
+): Effect.fn.Return<Run.Run | Run.Kept, WorkError, ContreeClient> {
+  const command = Command.isCommand(input) ? input : Command.shell(input)
+  const locator = yield* locate(image)
+  const disposable = options.disposable === true
+  // A tag that cannot be given must be known before the command has run.
+  const tag = options.disposable === true || options.tag === undefined ? undefined : yield* ImageTag.fromString(options.tag)
+  yield* Effect.annotateCurrentSpan("contree.image", locator._tag === "Id" ? locator.id : locator.tag)
+
+  const request = spawnRequest(locator, command, disposable)
+  const client = yield* ContreeClient
+  const operation = yield* Operation.perform(
+    ({ instances }) =>
+      Effect.catchAll(instances.spawn(request), explainRefusal(locator)).pipe(
+        Effect.provideService(ContreeClient, client)
+      ),
+    options.wait
+  )
+  const run = yield* runResult(operation)
+  yield* Effect.annotateCurrentSpan("contree.exit_code", run.exitCode)
+  if (disposable) return run
+
+  const made = new Image({ ...(yield* importedImage(operation)), createdAt: Option.none() })
+  const kept: Run.Kept = { ...run, image: made }
+  if (tag === undefined || !Run.succeeded(run)) return kept
+  return { ...kept, image: fromRecord(yield* client.images.tag(made.id, tag)) }
+})
+
+/**
+ * Runs a command on an image and waits for its end. A string is a shell command.
+ *
+ * Each kept run makes a new image, `image` of the result; the one that it started from never changes. An
+ * interrupted run is cancelled on the server. A non-zero exit code is a value: see `Run.orFail`.
+ *
+ * @example
+ * ```ts
+ * import { Command, Image } from "effect-contree"
+ * import { Effect } from "effect"
+ *
+ * export const program = Effect.gen(function* () {
+ *   const built = yield* Image.run("python:3.12-slim", "pip install httpx", { tag: "with-httpx:latest" })
+ *   const test = Command.exec("python", "-c", "import httpx; print(httpx.__version__)")
+ *   const { stdout } = yield* built.image.pipe(Image.run(test, { disposable: true }))
+ *   return stdout.text
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const run: {
+  (
+    command: Command.Command | string,
+    options: DisposableRunOptions
+  ): (image: Input) => Effect.Effect<Run.Run, WorkError, ContreeClient>
+  (
+    command: Command.Command | string,
+    options?: RunOptions | undefined
+  ): (image: Input) => Effect.Effect<Run.Kept, WorkError, ContreeClient>
+  (
+    image: Input,
+    command: Command.Command | string,
+    options: DisposableRunOptions
+  ): Effect.Effect<Run.Run, WorkError, ContreeClient>
+  (
+    image: Input,
+    command: Command.Command | string,
+    options?: RunOptions | undefined
+  ): Effect.Effect<Run.Kept, WorkError, ContreeClient>
+} = dual((args) => typeof args[1] === "string" || Command.isCommand(args[1]), runEither)
+
+const imageId = (image: Input): Effect.Effect<ImageId, InvalidImageRef | RequestError, ContreeClient> =>
+  Effect.flatMap(locate(image), (locator) =>
+    locator._tag === "Id" ? Effect.succeed(locator.id) : Effect.map(look(locator), ({ id }) => id)
+  )
+
+/**
+ * Gives an image a tag. An image that has the tag loses it; other tags of the image stay.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const tagAs: {
+  (
+    tag: ImageTag.ImageTag | string
+  ): (image: Input) => Effect.Effect<Image, InvalidImageRef | RequestError, ContreeClient>
+  (
+    image: Input,
+    tag: ImageTag.ImageTag | string
+  ): Effect.Effect<Image, InvalidImageRef | RequestError, ContreeClient>
+} = dual(
+  2,
+  Effect.fn("Image.tagAs")(function* (image: Input, input: ImageTag.ImageTag | string) {
+    const tag = yield* ImageTag.fromString(input)
+    const id = yield* imageId(image)
+    const client = yield* ContreeClient
+    const record = yield* client.images.tag(id, tag)
+    return new Image({ ...fromRecord(record), tag: Option.some(tag) })
+  })
+)
+
+/**
+ * Takes one tag from an image; its other tags stay.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const untag: {
+  (
+    tag: ImageTag.ImageTag | string
+  ): (image: Input) => Effect.Effect<void, InvalidImageRef | RequestError, ContreeClient>
+  (image: Input, tag: ImageTag.ImageTag | string): Effect.Effect<void, InvalidImageRef | RequestError, ContreeClient>
+} = dual(
+  2,
+  Effect.fn("Image.untag")(function* (image: Input, input: ImageTag.ImageTag | string) {
+    const tag = yield* ImageTag.fromString(input)
+    const id = yield* imageId(image)
+    const client = yield* ContreeClient
+    yield* client.images.untag(id, tag)
+  })
+)
+
+/**
+ * Takes all tags from an image. It stays reachable by its UUID.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const untagAll = Effect.fn("Image.untagAll")(function* (
+  image: Input
+): Effect.fn.Return<void, InvalidImageRef | RequestError, ContreeClient> {
+  const id = yield* imageId(image)
+  const client = yield* ContreeClient
+  yield* client.images.untag(id)
+})
+
+/**
+ * Which images a listing gives, newest first.
+ *
+ * - `number`: how many at most.
+ * - `tagged`: only images that have a tag.
+ * - `tagPrefix`: only images with a tag that starts so.
+ * - `kind`: `"imported"` from a registry, or made by a `"run"`. The hosted service ignores it.
+ * - `since`, `until`: when the image was made; an instant, or a duration back from now.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ListOptions extends TimeWindow {
+  readonly number?: number | undefined
+  readonly tagged?: boolean | undefined
+  readonly tagPrefix?: string | undefined
+  readonly kind?: ImageKind | undefined
+}
+
+/**
+ * The images of the project, newest first, fetched page by page as they are consumed.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const stream = (options: ListOptions = {}): Stream.Stream<Image, RequestError, ContreeClient> =>
+  Listing.stream({
+    name: "Image.stream",
+    window: options,
+    number: options.number,
+    page: (client, page) =>
+      client.images.list({
+        ...page,
+        tagged: options.tagged === true ? true : undefined,
+        tagPrefix: options.tagPrefix,
+        kind: options.kind
+      }),
+    id: (record) => record.id
+  }).pipe(Stream.map(fromRecord))
+
+/**
+ * All images that match, newest first.
+ *
+ * @example
+ * ```ts
+ * import { Image } from "effect-contree"
+ *
+ * export const lastFive = Image.list({ number: 5 })
+ * export const releases = Image.list({ tagPrefix: "release/" })
+ * export const importedToday = Image.list({ kind: "imported", since: "24 hours" })
+ * ```
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const list = (
+  options: ListOptions = {}
+): Effect.Effect<ReadonlyArray<Image>, RequestError, ContreeClient> =>
+  stream(options).pipe(Stream.runCollect, Effect.map(Chunk.toReadonlyArray))

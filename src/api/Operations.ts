@@ -1,0 +1,200 @@
+/**
+ * Endpoints for operations: imports and runs, from their start to their result.
+ *
+ * @since 0.1.0
+ */
+import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
+import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
+import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
+import * as Schema from "effect/Schema"
+import { ImageId } from "../ImageId.js"
+import { failure } from "./Failure.js"
+import { OperationId } from "./Images.js"
+import { Flag, paging, timeWindow } from "./Query.js"
+import { CapturedStream } from "./StreamRepr.js"
+import { Seconds, Timestamp } from "./Timestamp.js"
+
+/**
+ * The states of an operation that this version knows. A newer server may name others.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const KnownStatus = Schema.Literal("PENDING", "ASSIGNED", "EXECUTING", "SUCCESS", "FAILED", "CANCELLED")
+
+/**
+ * The state of an operation.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type OperationStatus = typeof KnownStatus.Type | (string & {})
+
+/**
+ * The kinds of operation that this version knows. A newer server may name others.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const KnownKind = Schema.Literal("image_import", "instance")
+
+/**
+ * The kind of an operation.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type OperationKind = typeof KnownKind.Type | (string & {})
+
+const option = <A, I, R>(schema: Schema.Schema<A, I, R>) => Schema.optionalWith(schema, { as: "Option", nullable: true })
+
+const summary = {
+  id: Schema.propertySignature(OperationId).pipe(Schema.fromKey("uuid")),
+  kind: Schema.Union(KnownKind, Schema.String),
+  status: Schema.Union(KnownStatus, Schema.String),
+  error: option(Schema.String),
+  createdAt: option(Timestamp).pipe(Schema.fromKey("created_at")),
+  duration: option(Seconds),
+  imageSize: option(Schema.Number).pipe(Schema.fromKey("image_size")),
+  consumedCpu: option(Seconds).pipe(Schema.fromKey("consumed_cpu")),
+  consumedMemory: option(Schema.Number).pipe(Schema.fromKey("consumed_memory")),
+  imageId: option(ImageId).pipe(Schema.fromKey("image_uuid")),
+  resultImageId: option(ImageId).pipe(Schema.fromKey("result_image_uuid"))
+}
+
+/**
+ * An operation as listings give it.
+ *
+ * - `imageId` is the image that a run started from, `resultImageId` the one that the operation made.
+ * - `imageSize` is in bytes.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export class OperationSummary extends Schema.Class<OperationSummary>("OperationSummary")(summary) {}
+
+const unknownCount = { default: () => -1, nullable: true } as const
+const count = (key: string) => Schema.optionalWith(Schema.Number, unknownCount).pipe(Schema.fromKey(key))
+
+/**
+ * What a run consumed; `-1` where the server cannot tell. Times are in seconds, `maxRss` in KiB.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const ProcessResources = Schema.Struct({
+  blockInput: count("block_input"),
+  blockOutput: count("block_output"),
+  cost: Schema.optionalWith(Schema.Number, unknownCount),
+  elapsedTime: count("elapsed_time"),
+  involuntarySwitches: count("involuntary_switches"),
+  maxRss: count("max_rss"),
+  monotonicTime: count("monotonic_time"),
+  pageFaults: count("page_faults"),
+  pageFaultsIo: count("page_faults_io"),
+  sharedMemory: count("shared_memory"),
+  signals: Schema.optionalWith(Schema.Number, unknownCount),
+  swaps: Schema.optionalWith(Schema.Number, unknownCount),
+  systemCpuTime: count("system_cpu_time"),
+  unsharedMemory: count("unshared_memory"),
+  userCpuTime: count("user_cpu_time"),
+  voluntarySwitches: count("voluntary_switches")
+})
+
+const off = { default: () => false, nullable: true } as const
+
+/**
+ * How a process ended. `exitCode` is `-1` when a signal ended it, `signal` is `-1` otherwise.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const ProcessState = Schema.Struct({
+  exitCode: count("exit_code"),
+  signal: Schema.optionalWith(Schema.Number, unknownCount),
+  pid: Schema.optionalWith(Schema.Number, unknownCount),
+  timedOut: Schema.optionalWith(Schema.Boolean, off).pipe(Schema.fromKey("timed_out")),
+  coreDump: Schema.optionalWith(Schema.Boolean, off).pipe(Schema.fromKey("core_dump")),
+  continued: Schema.optionalWith(Schema.Boolean, off),
+  stopped: Schema.optionalWith(Schema.Boolean, off)
+})
+
+const nothing = { default: () => ({ bytes: new Uint8Array(0), truncated: false }), nullable: true } as const
+
+/**
+ * The result of a run's main process.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const ProcessResult = Schema.Struct({
+  resources: ProcessResources,
+  state: ProcessState,
+  stdout: Schema.optionalWith(CapturedStream, nothing),
+  stderr: Schema.optionalWith(CapturedStream, nothing)
+})
+
+/**
+ * What an operation was asked to do, and for a run its {@link ProcessResult}; other keys are kept as they came.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const OperationMetadata = Schema.Struct(
+  { result: option(ProcessResult) },
+  Schema.Record({ key: Schema.String, value: Schema.Unknown })
+)
+
+/**
+ * An operation with everything that is known of it.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export class OperationDetail extends Schema.Class<OperationDetail>("Operation")({
+  ...summary,
+  metadata: option(OperationMetadata),
+  result: option(
+    Schema.Struct({
+      image: option(ImageId),
+      tag: option(Schema.String)
+    })
+  )
+}) {}
+
+const byId = Schema.Struct({ id: OperationId })
+const missing = failure(404, "No such operation")
+
+/**
+ * Endpoints for operations.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export class OperationsGroup extends HttpApiGroup.make("operations")
+  .add(
+    HttpApiEndpoint.get("list", "/operations")
+      .setUrlParams(
+        Schema.Struct({
+          ...paging,
+          ...timeWindow,
+          status: Schema.optional(KnownStatus),
+          kind: Schema.optional(KnownKind)
+        })
+      )
+      .addSuccess(Schema.Array(OperationSummary))
+  )
+  .add(
+    HttpApiEndpoint.get("get", "/operations/:id")
+      .setPath(byId)
+      .setUrlParams(Schema.Struct({ inflight: Schema.optional(Flag) }))
+      .addSuccess(OperationDetail)
+      .addError(missing)
+  )
+  .add(
+    HttpApiEndpoint.del("cancel", "/operations/:id")
+      .setPath(byId)
+      .addSuccess(HttpApiSchema.Accepted)
+      .addError(missing)
+      .addError(failure(409, "The operation is over"))
+  ) {}

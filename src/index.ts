@@ -1,0 +1,20 @@
+/**
+ * ConTree sandboxes for Effect programs: references, the typed client, and the verbs of a pipeline.
+ *
+ * @since 0.1.0
+ */
+export * as Command from "./Command.js"
+export * as ContreeApi from "./ContreeApi.js"
+export * as ContreeClient from "./ContreeClient.js"
+export * as ContreeConfig from "./ContreeConfig.js"
+export * as ContreeError from "./ContreeError.js"
+export * as Image from "./Image.js"
+export * as ImageId from "./ImageId.js"
+export * as ImageRef from "./ImageRef.js"
+export * as ImageTag from "./ImageTag.js"
+export * as InvalidImageRef from "./InvalidImageRef.js"
+export * as OciReference from "./OciReference.js"
+export * as Operation from "./Operation.js"
+export * as RetryPolicy from "./RetryPolicy.js"
+export * as Run from "./Run.js"
+export * as WaitPolicy from "./WaitPolicy.js"

@@ -1,0 +1,228 @@
+/**
+ * One HTTP exchange with the service: headers, time limit, and every failure as a typed error.
+ */
+import * as HttpClient from "@effect/platform/HttpClient"
+import type * as HttpClientError from "@effect/platform/HttpClientError"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as UrlParams from "@effect/platform/UrlParams"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import { pipe } from "effect/Function"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import { FailureBody, failureText } from "../api/Failure.js"
+import type { ContreeConfig } from "../ContreeConfig.js"
+import { hostedBaseUrl } from "../ContreeConfig.js"
+import type { RequestError, RequestInfo } from "../ContreeError.js"
+import * as ContreeError from "../ContreeError.js"
+import * as RetryPolicy from "../RetryPolicy.js"
+
+/** Longer texts are pages of a proxy, not the service's words. */
+const maxDetail = 2000
+
+const info = (request: HttpClientRequest.HttpClientRequest): RequestInfo => ({
+  method: request.method,
+  path: Either.match(UrlParams.makeUrl(request.url, [], Option.none()), {
+    onLeft: () => request.url,
+    onRight: (url) => url.pathname
+  })
+})
+
+/** `Retry-After` holds whole seconds or an HTTP date. */
+const parseRetryAfter = (header: string | undefined, nowMillis: number): Option.Option<Duration.Duration> => {
+  if (header === undefined) return Option.none()
+  const text = header.trim()
+  if (/^\d{1,9}$/.test(text)) return Option.some(Duration.seconds(Number(text)))
+  const at = Date.parse(text)
+  return Number.isNaN(at) ? Option.none() : Option.some(Duration.millis(Math.max(0, at - nowMillis)))
+}
+
+/** How long an answer asks to wait before the next request. */
+export const retryAfter = (
+  response: HttpClientResponse.HttpClientResponse
+): Effect.Effect<Option.Option<Duration.Duration>> =>
+  Effect.map(Clock.currentTimeMillis, (now) => parseRetryAfter(response.headers["retry-after"], now))
+
+const failureDetail = (text: string): string => {
+  const body = Schema.decodeUnknownOption(Schema.parseJson(FailureBody))(text)
+  const detail = Option.match(body, { onNone: () => text.trim(), onSome: (body) => failureText(body.error) })
+  return detail.length > maxDetail ? `${detail.slice(0, maxDetail)}…` : detail
+}
+
+/** Makes the error of an answer with a failure status. */
+const fromStatus = (options: {
+  readonly request: RequestInfo
+  readonly status: number
+  readonly detail: string
+  readonly retryAfter: Option.Option<Duration.Duration>
+}): RequestError => {
+  const { request, retryAfter, status } = options
+  const detail = options.detail === "" ? `The server answered ${status}` : options.detail
+  const fields = { request, status, detail }
+  switch (status) {
+    case 401:
+      return new ContreeError.Unauthorized({
+        ...fields,
+        suggestion: "Check the token (CONTREE_TOKEN) and, for IAM tokens, the project (CONTREE_PROJECT)"
+      })
+    case 403:
+      return new ContreeError.Forbidden({
+        ...fields,
+        suggestion: "Check that the token is valid for this project and has the permission (account.whoami lists them)"
+      })
+    case 404:
+      return new ContreeError.NotFound({
+        ...fields,
+        what: request.path,
+        suggestion: "Check the id or tag, and that it belongs to the client's project"
+      })
+    case 409:
+      return new ContreeError.Conflict({ ...fields, suggestion: "Look at the current state and decide again" })
+    case 429:
+      return new ContreeError.RateLimited({ ...fields, retryAfter, suggestion: "Run fewer things at once, or wait" })
+    case 408:
+    case 410:
+    case 425:
+      return new ContreeError.Unavailable({
+        ...fields,
+        retryAfter,
+        // 425 says that the request was refused because it came too early.
+        notStarted: status === 425,
+        suggestion: "Try again in a moment"
+      })
+    default:
+      return status >= 500
+        ? new ContreeError.Unavailable({ ...fields, retryAfter, suggestion: "Try again; the fault is the server's" })
+        : new ContreeError.RequestRejected({ ...fields, suggestion: "Correct the request" })
+  }
+}
+
+const nodeErrorCode = (u: unknown): string | undefined =>
+  typeof u === "object" && u !== null
+    ? "code" in u && typeof u.code === "string"
+      ? u.code
+      : "cause" in u
+        ? nodeErrorCode(u.cause)
+        : undefined
+    : undefined
+
+/** Nothing of the request can have arrived when no connection came about. */
+const noConnection = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "ENOENT", "EACCES", "UND_ERR_CONNECT_TIMEOUT"])
+
+const fromTransport = (
+  error: HttpClientError.HttpClientError,
+  scrub: (text: string) => string
+): RequestError => {
+    const request = info(error.request)
+    if (error._tag === "ResponseError") {
+      return new ContreeError.UnexpectedResponse({
+        request,
+        status: error.response.status,
+        detail: scrub(error.description ?? "The answer's body could not be read"),
+        suggestion: "Check that the base URL is that of a ConTree service"
+      })
+    }
+    if (error.reason === "InvalidUrl" || error.reason === "Encode") {
+      return new ContreeError.RequestRejected({
+        request,
+        detail: scrub(error.description ?? error.message),
+        suggestion: "Check the base URL and the request's values"
+      })
+    }
+    const code = nodeErrorCode(error.cause)
+    return new ContreeError.Unavailable({
+      request,
+      detail: `The service could not be reached${code === undefined ? "" : ` (${code})`}`,
+      retryAfter: Option.none(),
+      notStarted: code !== undefined && noConnection.has(code),
+      suggestion: "Check the base URL and the network"
+    })
+  }
+
+/** Repeats an effect by a schedule, as far as its error allows, and not before the server's `Retry-After`. */
+export const retrySafely =
+  (policy: RetryPolicy.RetryPolicy, method: HttpClientRequest.HttpClientRequest["method"]) =>
+  <A, E extends ContreeError.ContreeError, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.retry(
+      effect,
+      Schedule.identity<E>().pipe(
+        Schedule.intersect(policy.schedule),
+        Schedule.whileInput((error: E) => RetryPolicy.isSafe(method, error)),
+        Schedule.modifyDelay(([error], delay) =>
+          Option.match(ContreeError.retryAfter(error), {
+            onNone: () => delay,
+            onSome: (asked) => Duration.max(asked, delay)
+          })
+        )
+      )
+    )
+
+/** What the typed client of the API sends its requests through. */
+export type Transport = HttpClient.HttpClient.With<RequestError>
+
+/** Prepares a client for the service. */
+export const make = (client: HttpClient.HttpClient, config: ContreeConfig): Transport => {
+  const requestTimeout = Duration.decode(config.requestTimeout ?? "60 seconds")
+  const retry = config.retry ?? RetryPolicy.defaultPolicy
+  const secret = config.token === undefined ? "" : Redacted.value(config.token)
+  // A server may echo what it was sent, and errors end up in logs.
+  const scrub = (text: string): string => (secret === "" ? text : text.replaceAll(secret, "<redacted>"))
+
+  const failOnStatus = Effect.fnUntraced(function* (
+    response: HttpClientResponse.HttpClientResponse,
+    request: RequestInfo
+  ) {
+    if (response.status < 400) return response
+    const text = yield* Effect.orElseSucceed(response.text, () => "")
+    return yield* Effect.fail(
+      fromStatus({
+        request,
+        status: response.status,
+        detail: scrub(failureDetail(text)),
+        retryAfter: yield* retryAfter(response)
+      })
+    )
+  })
+
+  return client.pipe(
+    HttpClient.withTracerPropagation(config.tracePropagation ?? true),
+    HttpClient.followRedirects(3),
+    HttpClient.mapRequest((request) =>
+      pipe(
+        request,
+        HttpClientRequest.prependUrl((config.baseUrl ?? hostedBaseUrl).replace(/\/+$/, "")),
+        HttpClientRequest.acceptJson,
+        config.token === undefined ? (request) => request : HttpClientRequest.bearerToken(config.token),
+        config.project === undefined ? (request) => request : HttpClientRequest.setHeader("project", config.project)
+      )
+    ),
+    HttpClient.catchTags({
+      RequestError: (error) => Effect.fail(fromTransport(error, scrub)),
+      ResponseError: (error) => Effect.fail(fromTransport(error, scrub))
+    }),
+    HttpClient.transform((exchange, request) => {
+      const where = info(request)
+      const once = exchange.pipe(
+        Effect.flatMap((response) => failOnStatus(response, where)),
+        Effect.timeoutFail({
+          duration: requestTimeout,
+          onTimeout: (): RequestError =>
+            new ContreeError.TimedOut({
+              request: where,
+              detail: `No answer within ${Duration.format(requestTimeout)}`,
+              suggestion: "Try again, or raise requestTimeout",
+              limit: "request",
+              after: requestTimeout
+            })
+        })
+      )
+      // A POST is repeated by its caller, who can cancel what an interrupted one started.
+      return request.method === "POST" ? once : retrySafely(retry, request.method)(once)
+    })
+  )
+}

@@ -1,0 +1,145 @@
+/**
+ * File system calls on the trees of layers.
+ *
+ * They go to `node:fs` and not to `@effect/platform` `FileSystem`, which has no `lstat`, no entry types with a
+ * directory listing and no names beyond UTF-8. Names inside an image are bytes: a `BytePath` is a string with one
+ * character per byte (latin1), so that a name that is not UTF-8 survives and strings stay usable as keys.
+ */
+import type { Brand } from "effect/Brand"
+import * as Effect from "effect/Effect"
+import type { Dirent, Stats } from "node:fs"
+import * as Fs from "node:fs"
+import * as LayerStoreError from "../LayerStoreError.js"
+
+export type BytePath = string & Brand<"BytePath">
+
+export const bytePath = (path: string): BytePath => Buffer.from(path, "utf8").toString("latin1") as BytePath
+
+export const join = (directory: BytePath, name: string): BytePath =>
+  (name === "" ? directory : `${directory}/${name}`) as BytePath
+
+export const toBuffer = (path: BytePath): Buffer => Buffer.from(path, "latin1")
+
+export const display = (path: BytePath): string => toBuffer(path).toString("utf8")
+
+/** Calls in flight at a time: libuv has four threads, a few more keep them fed. */
+export const CONCURRENCY = 16
+
+// Uninterruptible: a call that has begun cannot be taken back, and a clean-up must not overtake it.
+const call = <A = void>(
+  operation: string,
+  path: BytePath,
+  start: (path: Buffer, done: (error: NodeJS.ErrnoException | null, value: A) => void) => void
+): Effect.Effect<A, LayerStoreError.LayerStoreError> =>
+  Effect.uninterruptible(
+    Effect.async<A, LayerStoreError.LayerStoreError>((resume) =>
+      start(toBuffer(path), (error, value) =>
+        resume(
+          error === null
+            ? Effect.succeed(value)
+            : Effect.fail(
+                LayerStoreError.make({
+                  operation,
+                  path: display(path),
+                  code: error.code ?? "UNKNOWN",
+                  detail: error.message
+                })
+              )
+        ))
+    )
+  )
+
+export type Entry = Dirent
+
+export const list = (path: BytePath): Effect.Effect<Array<Entry>, LayerStoreError.LayerStoreError> =>
+  call("list", path, (p, done) => Fs.readdir(p, { encoding: "latin1", withFileTypes: true }, done))
+
+export const lstat = (path: BytePath): Effect.Effect<Stats, LayerStoreError.LayerStoreError> =>
+  call("inspect", path, (p, done) => Fs.lstat(p, done))
+
+export const makeDirectory = (path: BytePath): Effect.Effect<void, LayerStoreError.LayerStoreError> =>
+  call("create", path, (p, done) => Fs.mkdir(p, { mode: 0o700 }, (error) => done(error, undefined)))
+
+/** Creates the directory, private to this user, unless it is there. */
+export const ensureDirectory = (path: BytePath): Effect.Effect<void, LayerStoreError.LayerStoreError> =>
+  call<string | undefined>("create", path, (p, done) => Fs.mkdir(p, { recursive: true, mode: 0o700 }, done)).pipe(
+    Effect.zipRight(call("set mode of", path, (p, done) => Fs.chmod(p, 0o700, (error) => done(error, undefined))))
+  )
+
+export const link = (from: BytePath, to: BytePath): Effect.Effect<void, LayerStoreError.LayerStoreError> =>
+  call("link", to, (p, done) => Fs.link(toBuffer(from), p, (error) => done(error, undefined)))
+
+export const rename = (from: BytePath, to: BytePath): Effect.Effect<void, LayerStoreError.LayerStoreError> =>
+  call("rename", from, (p, done) => Fs.rename(p, toBuffer(to), (error) => done(error, undefined)))
+
+export const unlink = (path: BytePath): Effect.Effect<void, LayerStoreError.LayerStoreError> =>
+  call("remove", path, (p, done) => Fs.unlink(p, (error) => done(error, undefined)))
+
+export const removeDirectory = (path: BytePath): Effect.Effect<void, LayerStoreError.LayerStoreError> =>
+  call("remove", path, (p, done) => Fs.rmdir(p, (error) => done(error, undefined)))
+
+export const readText = (path: BytePath): Effect.Effect<string, LayerStoreError.LayerStoreError> =>
+  call("read", path, (p, done) => Fs.readFile(p, "utf8", done))
+
+export const writeText = (path: BytePath, text: string): Effect.Effect<void, LayerStoreError.LayerStoreError> =>
+  call("write", path, (p, done) => Fs.writeFile(p, text, { mode: 0o600, flush: true }, (error) => done(error, undefined)))
+
+/** Makes the names of a directory durable. */
+export const syncDirectory = (path: BytePath): Effect.Effect<void, LayerStoreError.LayerStoreError> =>
+  Effect.acquireUseRelease(
+    call<number>("open", path, (p, done) => Fs.open(p, "r", done)),
+    (descriptor) => call("sync", path, (_, done) => Fs.fsync(descriptor, (error) => done(error, undefined))),
+    (descriptor) => call("close", path, (_, done) => Fs.close(descriptor, (error) => done(error, undefined))).pipe(Effect.ignore)
+  )
+
+export interface Attributes {
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  readonly mtimeMs: number
+}
+
+const PERMISSIONS = 0o7777
+
+export const attributesOf = (stats: Stats): Attributes => ({
+  mode: stats.mode & PERMISSIONS,
+  uid: stats.uid,
+  gid: stats.gid,
+  mtimeMs: stats.mtimeMs
+})
+
+/** Owner first (changing it may clear mode bits), time last; Node sets times to the microsecond. */
+export const setAttributes = (
+  path: BytePath,
+  attributes: Attributes
+): Effect.Effect<void, LayerStoreError.LayerStoreError> => {
+  const seconds = attributes.mtimeMs / 1000
+  return call("set owner of", path, (p, done) =>
+    Fs.lchown(p, attributes.uid, attributes.gid, (error) => done(error, undefined))
+  ).pipe(
+    Effect.zipRight(
+      call("set mode of", path, (p, done) => Fs.chmod(p, attributes.mode, (error) => done(error, undefined)))
+    ),
+    Effect.zipRight(
+      call("set time of", path, (p, done) => Fs.utimes(p, seconds, seconds, (error) => done(error, undefined)))
+    )
+  )
+}
+
+const unlessMissing = (effect: Effect.Effect<void, LayerStoreError.LayerStoreError>) =>
+  Effect.catchIf(effect, (error) => error.reason === "Missing", () => Effect.void)
+
+/** Removes a tree; links are removed, never followed. What is gone already counts as removed. */
+export const removeTree = (path: BytePath): Effect.Effect<void, LayerStoreError.LayerStoreError> =>
+  Effect.gen(function*() {
+    const entries = yield* list(path)
+    const directories = entries.filter((entry) => entry.isDirectory())
+    const others = entries.filter((entry) => !entry.isDirectory())
+    yield* Effect.forEach(others, (entry) => unlessMissing(unlink(join(path, entry.name))), {
+      concurrency: CONCURRENCY,
+      discard: true
+    })
+    // One after the other, so that the width of a tree does not multiply the calls in flight.
+    yield* Effect.forEach(directories, (entry) => removeTree(join(path, entry.name)), { discard: true })
+    yield* removeDirectory(path)
+  }).pipe(unlessMissing)

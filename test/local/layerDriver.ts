@@ -1,0 +1,601 @@
+/**
+ * What the layer suites run in a process of its own: in a private mount namespace, whose mounts end with it however it
+ * ends, or to be killed. The mode and its settings come as JSON in the first argument; the report goes to standard
+ * output as JSON.
+ */
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import { Console, Effect, Exit, Fiber, HashSet, Layer, Schema, Scope } from "effect"
+import { execFileSync } from "node:child_process"
+import { createHash } from "node:crypto"
+import * as Fs from "node:fs"
+import * as LayerSquash from "../../src/local/LayerSquash.js"
+import * as LayerStore from "../../src/local/LayerStore.js"
+import * as OverlayMount from "../../src/local/OverlayMount.js"
+
+const Task = Schema.Union(
+  Schema.Struct({
+    mode: Schema.Literal("generations"),
+    data: Schema.String,
+    seed: Schema.Number,
+    generations: Schema.Number,
+    ids: Schema.Array(Schema.Number)
+  }),
+  Schema.Struct({ mode: Schema.Literal("interrupt"), data: Schema.String, files: Schema.Number }),
+  Schema.Struct({ mode: Schema.Literal("full"), data: Schema.String }),
+  Schema.Struct({ mode: Schema.Literal("links"), data: Schema.String }),
+  Schema.Struct({ mode: Schema.Literal("views"), data: Schema.String }),
+  Schema.Struct({ mode: Schema.Literal("commits"), data: Schema.String }),
+  Schema.Struct({ mode: Schema.Literal("cost"), data: Schema.String, root: Schema.String })
+)
+
+const LATIN1 = { encoding: "latin1" } as const
+const bytes = (path: string) => Buffer.from(path, "latin1")
+
+/** mulberry32 */
+const generator = (seed: number) => () => {
+  seed = (seed + 0x6d2b79f5) | 0
+  let t = Math.imul(seed ^ (seed >>> 15), 1 | seed)
+  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+  return ((t ^ (t >>> 14)) >>> 0) / 4294967296
+}
+
+const paths = (root: string): Array<{ path: string; directory: boolean }> => {
+  const found: Array<{ path: string; directory: boolean }> = []
+  const walk = (at: string) => {
+    for (const entry of Fs.readdirSync(bytes(`${root}${at}`), { ...LATIN1, withFileTypes: true })) {
+      const path = `${at}/${entry.name}`
+      found.push({ path, directory: entry.isDirectory() })
+      if (entry.isDirectory()) {
+        walk(path)
+      }
+    }
+  }
+  walk("")
+  return found
+}
+
+/** Everything that a program in the image could see of a tree, one line for each path. */
+const dump = (root: string): Array<string> => {
+  const inodes = new Map<bigint, string>()
+  return [{ path: "", directory: true }, ...paths(root)]
+    .sort((a, b) => (a.path < b.path ? -1 : 1))
+    .map(({ path }) => {
+      const full = bytes(`${root}${path}`)
+      const stats = Fs.lstatSync(full, { bigint: true })
+      const content = stats.isFile()
+        ? createHash("sha256").update(Fs.readFileSync(full)).digest("hex").slice(0, 16)
+        : stats.isSymbolicLink()
+        ? Fs.readlinkSync(full, LATIN1)
+        : ""
+      const twin = stats.isDirectory() ? path : inodes.get(stats.ino) ?? path
+      inodes.set(stats.ino, twin)
+      return [
+        JSON.stringify(path),
+        stats.mode.toString(8),
+        stats.uid,
+        stats.gid,
+        stats.rdev,
+        stats.isDirectory() ? "" : stats.size,
+        stats.mtimeNs,
+        content,
+        twin
+      ].join(" ")
+    })
+}
+
+const difference = (before: ReadonlyArray<string>, after: ReadonlyArray<string>) => [
+  ...before.filter((line) => !after.includes(line)).map((line) => `- ${line}`),
+  ...after.filter((line) => !before.includes(line)).map((line) => `+ ${line}`)
+]
+
+const NAMES = ["a", "b", "c", "d", "-rf", "with space", "n\nl", "\xff\xe9", "\xc3\xa9", "*", ".wh.x"]
+
+/** One random change of the tree under `root`; a change that the kernel refuses (EXDEV, ENOTEMPTY) changes nothing. */
+const change = (root: string, random: () => number, ids: ReadonlyArray<number>): string => {
+  const pick = <A>(from: ReadonlyArray<A>): A | undefined => from[Math.floor(random() * from.length)]
+  const all = paths(root)
+  const directories = ["", ...all.filter((entry) => entry.directory).map((entry) => entry.path)]
+  const files = all.filter((entry) => !entry.directory).map((entry) => entry.path)
+  const regular = files.filter((path) => Fs.lstatSync(bytes(root + path)).isFile())
+  const fresh = () => `${pick(directories)}/${pick(NAMES)}`
+  const at = (path: string) => bytes(root + path)
+  const remove = (path: string) => Fs.rmSync(at(path), { recursive: true, force: true })
+  const fill = (path: string, depth: number) => {
+    Fs.mkdirSync(at(path))
+    for (const name of NAMES.slice(0, Math.floor(random() * 4))) {
+      if (depth > 0 && random() < 0.4) {
+        fill(`${path}/${name}`, depth - 1)
+      } else {
+        Fs.writeFileSync(at(`${path}/${name}`), String(random()))
+      }
+    }
+  }
+  const operations: Record<string, () => unknown> = {
+    create: () => Fs.writeFileSync(at(fresh()), String(random()), { flag: "wx" }),
+    append: () => Fs.appendFileSync(at(pick(regular) ?? ""), String(random())),
+    overwrite: () => Fs.writeFileSync(at(pick(regular) ?? ""), String(random())),
+    truncate: () => Fs.truncateSync(at(pick(regular) ?? ""), Math.floor(random() * 4)),
+    unlink: () => Fs.unlinkSync(at(pick(files) ?? "")),
+    rename: () => Fs.renameSync(at(pick(all)?.path ?? ""), at(random() < 0.5 ? fresh() : pick(all)?.path ?? "")),
+    directory: () => Fs.mkdirSync(at(fresh())),
+    tree: () => fill(fresh(), 2),
+    removeTree: () => remove(pick(directories.slice(1)) ?? "/none"),
+    // The directory comes back, so the overlay marks it opaque.
+    replaceTree: () => {
+      const path = pick(directories.slice(1))
+      if (path !== undefined) {
+        remove(path)
+        fill(path, 2)
+      }
+    },
+    fileToDirectory: () => {
+      const path = pick(files)
+      if (path !== undefined) {
+        remove(path)
+        fill(path, 1)
+      }
+    },
+    directoryToFile: () => {
+      const path = pick(directories.slice(1))
+      if (path !== undefined) {
+        remove(path)
+        Fs.writeFileSync(at(path), "was a directory")
+      }
+    },
+    mode: () => Fs.chmodSync(at(pick([...directories, ...regular]) ?? ""), pick([0o755, 0o700, 0o4755, 0o2775, 0o1777, 0o644, 0]) ?? 0),
+    owner: () => Fs.lchownSync(at(pick(all)?.path ?? ""), pick(ids) ?? 0, pick(ids) ?? 0),
+    time: () => Fs.lutimesSync(at(pick(all)?.path ?? ""), 1, Math.floor(random() * 2e9)),
+    symlink: () => Fs.symlinkSync(bytes(pick(["/", "..", "../../etc", "a", "\xff"]) ?? "a"), at(fresh())),
+    hardLink: () => Fs.linkSync(at(pick(files) ?? ""), at(fresh())),
+    fifo: () => execFileSync("mkfifo", [`${root}/fifo${Math.floor(random() * 3)}`], { stdio: "ignore" })
+  }
+  const name = pick(Object.keys(operations)) ?? ""
+  try {
+    operations[name]?.()
+    return name
+  } catch {
+    return `${name} refused`
+  }
+}
+
+const mountpoint = (data: string) => {
+  const path = `${data}/mnt`
+  Fs.mkdirSync(path, { recursive: true })
+  return path
+}
+
+/** Does `work` in a writable overlay over the chain, as a sandbox would, and commits what it wrote. */
+const generation = (data: string, chain: LayerStore.Chain, work: (root: string) => void) =>
+  Effect.scoped(
+    Effect.gen(function*() {
+      const store = yield* LayerStore.LayerStore
+      const run = yield* store.newRun(chain[0])
+      const root = mountpoint(data)
+      const options = `userxattr,volatile,lowerdir=${chain.join(":")},upperdir=../r/${run.name}/u,workdir=../r/${run.name}/w`
+      execFileSync("mount", ["-n", "-t", "overlay", "-o", options, "overlay", root], {
+        cwd: store.directory,
+        env: { ...process.env, LIBMOUNT_FORCE_MOUNT2: "always" }
+      })
+      try {
+        work(root)
+      } finally {
+        execFileSync("umount", ["-n", root])
+      }
+      if (yield* store.isEmpty(run)) {
+        return chain
+      }
+      const next: LayerStore.Chain = [yield* store.commit(run), ...chain]
+      return next
+    })
+  )
+
+const importRoot = (fill: (root: string) => void) =>
+  Effect.scoped(
+    Effect.gen(function*() {
+      const store = yield* LayerStore.LayerStore
+      const imported = yield* store.newImport
+      Fs.chmodSync(imported.root, 0o755)
+      fill(imported.root)
+      const chain: LayerStore.Chain = [yield* store.commitImport(imported)]
+      return chain
+    })
+  )
+
+const dumpOf = (chain: LayerStore.Chain) => Effect.scoped(Effect.map(OverlayMount.view(chain), dump))
+
+const mountsBelow = (data: string) =>
+  Fs.readFileSync("/proc/self/mountinfo", "utf8").split("\n").filter((line) => line.includes(`${data}/`)).length
+
+/** The temporaries but the folder of the whiteout inode. */
+const temporaries = (data: string) =>
+  Fs.readdirSync(`${data}/t`).filter((name) => {
+    const inside = Fs.readdirSync(`${data}/t/${name}`)
+    return inside.length === 0 || inside.some((file) => !Fs.lstatSync(`${data}/t/${name}/${file}`).isCharacterDevice())
+  })
+
+const storeLayer = (data: string, known: ReadonlyArray<string> = []) =>
+  LayerStore.layer({
+    directory: data,
+    known: Effect.succeed(HashSet.fromIterable(known.map((name) => LayerStore.LayerName.make(name))))
+  })
+
+const layers = (data: string) => LayerSquash.layer.pipe(Layer.provideMerge(storeLayer(data)))
+
+/** Random generations with a flatten every few of them; the view is compared before and after each. */
+const generations = (task: { data: string; seed: number; generations: number; ids: ReadonlyArray<number> }) =>
+  Effect.gen(function*() {
+    const squash = yield* LayerSquash.LayerSquash
+    const random = generator(task.seed)
+    const seen: Record<string, number> = {}
+    const changes = (count: number) => (root: string) => {
+      for (let i = 0; i < count; i++) {
+        const done = change(root, random, task.ids)
+        seen[done] = (seen[done] ?? 0) + 1
+      }
+    }
+    let chain = yield* importRoot(changes(150))
+    const mismatches: Array<string> = []
+    let flattened = 0
+    let deepest = 1
+    for (let n = 0; n < task.generations && mismatches.length === 0; n++) {
+      chain = yield* generation(task.data, chain, changes(1 + Math.floor(random() * 6)))
+      deepest = Math.max(deepest, chain.length)
+      if (random() < 0.25) {
+        const before = yield* dumpOf(chain)
+        const keep = random() < 0.7 ? 1 : 2
+        const shorter = yield* squash.flatten(chain, { keep })
+        flattened += shorter === chain ? 0 : 1
+        mismatches.push(...difference(before, yield* dumpOf(shorter)).map((line) => `generation ${n}: ${line}`))
+        chain = shorter
+      }
+    }
+    return {
+      flattened,
+      deepest,
+      paths: (yield* dumpOf(chain)).length,
+      seen,
+      mismatches: mismatches.slice(0, 20),
+      mounts: mountsBelow(task.data)
+    }
+  }).pipe(Effect.provide(layers(task.data)))
+
+/** Flattens that are interrupted at many moments, then one that is not. */
+const interrupt = (task: { data: string; files: number }) =>
+  Effect.gen(function*() {
+    const squash = yield* LayerSquash.LayerSquash
+    let chain = yield* importRoot((root) => Fs.writeFileSync(`${root}/base`, "base"))
+    for (const part of ["one", "two", "three"]) {
+      chain = yield* generation(task.data, chain, (root) => {
+        for (let i = 0; i < task.files; i++) {
+          Fs.mkdirSync(`${root}/${part}/${i % 50}`, { recursive: true })
+          Fs.writeFileSync(`${root}/${part}/${i % 50}/${i}`, part)
+        }
+      })
+    }
+    const before = yield* dumpOf(chain)
+    const names = Fs.readdirSync(`${task.data}/l`).sort()
+    const left: Array<string> = []
+    let interrupted = 0
+    for (const delay of [0, 1, 3, 6, 10, 15, 20, 30, 45, 60]) {
+      const fiber = yield* Effect.fork(squash.flatten(chain))
+      yield* Effect.sleep(delay)
+      const exit = yield* Fiber.interrupt(fiber)
+      if (Exit.isSuccess(exit)) {
+        const store = yield* LayerStore.LayerStore
+        yield* store.remove([exit.value[0]])
+      } else {
+        interrupted += 1
+      }
+      // What was under way when the fiber ended would show a moment later.
+      yield* Effect.sleep(50)
+      const now = Fs.readdirSync(`${task.data}/l`).sort()
+      left.push(...now.filter((name) => !names.includes(name)).map((name) => `layer ${name} after ${delay} ms`))
+      if (mountsBelow(task.data) > 0) {
+        left.push(`mount after ${delay} ms`)
+      }
+    }
+    yield* Effect.sleep(500)
+    left.push(...temporaries(task.data).map((name) => `temporary ${name}`))
+    const shorter = yield* squash.flatten(chain)
+    return { interrupted, left, mismatches: difference(before, yield* dumpOf(shorter)).slice(0, 20) }
+  }).pipe(Effect.provide(layers(task.data)))
+
+/** A store on a file system that runs full, first of bytes and then of inodes. */
+const full = (task: { data: string }) =>
+  Effect.gen(function*() {
+    execFileSync("mount", ["-n", "-t", "tmpfs", "-o", "size=4m,nr_inodes=400", "tmpfs", task.data])
+    const scope = yield* Scope.make()
+    const context = yield* Layer.buildWithScope(layers(task.data), scope)
+    const report = yield* Effect.gen(function*() {
+      const store = yield* LayerStore.LayerStore
+      const squash = yield* LayerSquash.LayerSquash
+      const spare = yield* importRoot((root) => {
+        for (let i = 0; i < 150; i++) {
+          Fs.writeFileSync(`${root}/${i}`, "")
+        }
+      })
+      let chain = yield* importRoot((root) => Fs.writeFileSync(`${root}/base`, "base"))
+      for (const part of ["x", "y"]) {
+        chain = yield* generation(task.data, chain, (root) => {
+          for (let i = 0; i < 50; i++) {
+            Fs.writeFileSync(`${root}/${part}${i}`, part)
+          }
+        })
+      }
+      const before = yield* dumpOf(chain)
+      const names = Fs.readdirSync(`${task.data}/l`).sort()
+      // 400 inodes less 150, 100 and some folders: the squash runs out of them half-way.
+      const squashed = yield* Effect.flip(squash.flatten(chain))
+      const runError = yield* Effect.scoped(
+        Effect.gen(function*() {
+          const hog = yield* store.newImport
+          let count = 0
+          while (
+            yield* Effect.try(() => Fs.writeFileSync(`${hog.root}/${count++}`, "")).pipe(Effect.isSuccess)
+          ) {
+            // until there is no inode
+          }
+          return yield* Effect.flip(Effect.scoped(store.newRun(chain[0])))
+        })
+      )
+      yield* Effect.sleep(200)
+      const sound = {
+        names: Fs.readdirSync(`${task.data}/l`).sort().join() === names.join(),
+        runs: Fs.readdirSync(`${task.data}/r`),
+        temporaries: temporaries(task.data),
+        mounts: mountsBelow(`${task.data}/t`),
+        difference: difference(before, yield* dumpOf(chain))
+      }
+      yield* store.remove([spare[0]])
+      yield* Effect.sleep(200)
+      const after = yield* squash.flatten(chain)
+      return {
+        squash: { ...squashed, message: squashed.message },
+        run: { ...runError, message: runError.message },
+        sound,
+        afterwards: difference(before, yield* dumpOf(after))
+      }
+    }).pipe(Effect.provide(context))
+    yield* Scope.close(scope, Exit.void)
+    return report
+  })
+
+/** Inodes at the file system's limit of hard links: the whiteout's, and a file's that the squash shares. */
+const links = (task: { data: string }) =>
+  Effect.gen(function*() {
+    const squash = yield* LayerSquash.LayerSquash
+    const store = yield* LayerStore.LayerStore
+    const saturate = (path: string) => {
+      const folder = `${task.data}/links-${Fs.readdirSync(task.data).length}`
+      Fs.mkdirSync(folder)
+      let count = 0
+      try {
+        while (count < 70_000) {
+          Fs.linkSync(path, `${folder}/${count}`)
+          count += 1
+        }
+      } catch {
+        return count
+      }
+      return count
+    }
+    let chain = yield* importRoot((root) => {
+      for (let i = 0; i < 20; i++) {
+        Fs.mkdirSync(`${root}/old/${i}`, { recursive: true })
+      }
+    })
+    chain = yield* generation(task.data, chain, (root) => {
+      Fs.writeFileSync(`${root}/shared`, "shared")
+      Fs.rmSync(`${root}/old/0`, { recursive: true })
+    })
+    chain = yield* generation(task.data, chain, (root) => Fs.writeFileSync(`${root}/more`, "more"))
+    // The first flatten makes the whiteout.
+    const first = yield* squash.flatten(chain)
+    const whiteout = `${store.path(first[0])}/old/0`
+    const counts = [saturate(whiteout), saturate(`${store.path(first[0])}/shared`)]
+    let second = yield* generation(task.data, first, (root) => Fs.rmSync(`${root}/old`, { recursive: true }))
+    second = yield* generation(task.data, second, (root) => {
+      Fs.mkdirSync(`${root}/old`)
+      Fs.mkdirSync(`${root}/old/5`)
+    })
+    const before = yield* dumpOf(second)
+    const shorter = yield* squash.flatten(second)
+    return {
+      counts,
+      mismatches: difference(before, yield* dumpOf(shorter)),
+      whiteouts: Fs.readdirSync(`${store.path(shorter[0])}/old`).length,
+      ownFile: Fs.lstatSync(`${store.path(shorter[0])}/shared`).ino !== Fs.lstatSync(`${store.path(first[0])}/shared`).ino
+    }
+  }).pipe(Effect.provide(layers(task.data)))
+
+/** Views: of one layer, of several, while in use, and of what cannot be mounted. */
+const views = (task: { data: string }) =>
+  Effect.gen(function*() {
+    const store = yield* LayerStore.LayerStore
+    const base = yield* importRoot((root) => Fs.writeFileSync(`${root}/base`, "base"))
+    const chain = yield* generation(task.data, base, (root) => Fs.writeFileSync(`${root}/top`, "top"))
+    const untouched = yield* generation(task.data, chain, () => {})
+    const touchedRoot = yield* generation(task.data, chain, (root) => Fs.chmodSync(root, 0o1777))
+    const single = yield* Effect.scoped(Effect.map(OverlayMount.view(base), (root) => ({
+      own: root === store.path(base[0]),
+      names: Fs.readdirSync(root)
+    })))
+    const several = yield* Effect.scoped(Effect.map(OverlayMount.view(chain), (root) => {
+      let writable = true
+      try {
+        Fs.writeFileSync(`${root}/new`, "")
+      } catch {
+        writable = false
+      }
+      return { names: Fs.readdirSync(root).sort(), writable, mounts: mountsBelow(task.data) }
+    }))
+    // An open file keeps the view busy: its scope must end all the same, and the reader keeps its file.
+    const descriptor = yield* Effect.scoped(
+      Effect.map(OverlayMount.view(chain), (root) => Fs.openSync(`${root}/top`, "r"))
+    )
+    const read = Fs.readFileSync(descriptor, "utf8")
+    Fs.closeSync(descriptor)
+    const missing = LayerStore.LayerName.make("zzzz")
+    const mountError = yield* Effect.flip(Effect.scoped(OverlayMount.view([missing, ...base])))
+    const squash = yield* LayerSquash.LayerSquash
+    const foreign = yield* Effect.scoped(Effect.gen(function*() {
+      const into = yield* store.newImport
+      const other = yield* importRoot((root) => Fs.mkdirSync(`${root}/base`))
+      return yield* Effect.flip(
+        squash.squash({
+          view: store.path(base[0]),
+          base: store.path(base[0]),
+          deltas: [store.path(other[0])],
+          into: into.root
+        })
+      )
+    }))
+    // Names of up to three characters stay below 255 bytes for 48 layers only: deeper is what FORCE_MOUNT2 is for.
+    let deep = chain
+    for (let i = 0; i < 120; i++) {
+      deep = yield* generation(task.data, deep, (root) => Fs.appendFileSync(`${root}/top`, "."))
+    }
+    const depth = yield* Effect.scoped(Effect.map(OverlayMount.view(deep), (root) => Fs.statSync(`${root}/top`).size))
+    return {
+      untouched: untouched === chain,
+      touchedRoot: touchedRoot.length === 3,
+      single,
+      several,
+      read,
+      mountError: { ...mountError },
+      foreign: { ...foreign },
+      deep: { layers: deep.length, size: depth },
+      temporaries: temporaries(task.data),
+      mounts: mountsBelow(task.data)
+    }
+  }).pipe(Effect.provide(layers(task.data)))
+
+/** Commits until it is killed; a name is printed once its layer is committed. */
+const commits = (task: { data: string }) =>
+  Effect.gen(function*() {
+    const store = yield* LayerStore.LayerStore
+    const base = yield* importRoot(() => {})
+    yield* Console.log(base[0])
+    return yield* Effect.forever(
+      Effect.scoped(
+        Effect.gen(function*() {
+          const run = yield* store.newRun(base[0])
+          for (let i = 0; i < 20; i++) {
+            Fs.writeFileSync(`${run.upper}/${i}`, "whole")
+          }
+          yield* Console.log(yield* store.commit(run))
+        })
+      )
+    )
+  }).pipe(Effect.provide(storeLayer(task.data)))
+
+/** Times on a real root: of a commit, and of a flatten of 48 generations. */
+const cost = (task: { data: string; root: string }) =>
+  Effect.gen(function*() {
+    const store = yield* LayerStore.LayerStore
+    const squash = yield* LayerSquash.LayerSquash
+    const timed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+      Effect.map(Effect.timed(effect), ([duration, value]) => ({
+        ms: Number(Object(duration).value.nanos ?? BigInt(Object(duration).value.millis) * 1000000n) / 1e6,
+        value
+      }))
+    const base = yield* importRoot((root) => execFileSync("tar", ["-xf", task.root, "-C", root]))
+    const commitTimes: Array<Record<string, number>> = []
+    for (let i = 0; i < 200; i++) {
+      const scope = yield* Scope.make()
+      const run = yield* timed(Scope.extend(store.newRun(base[0]), scope))
+      Fs.mkdirSync(`${run.value.work}/work/incompat/volatile`, { recursive: true })
+      Fs.writeFileSync(`${run.value.upper}/file`, "content")
+      const empty = yield* timed(store.isEmpty(run.value))
+      const commit = yield* timed(store.commit(run.value))
+      const measured = yield* timed(store.cost(commit.value))
+      const close = yield* timed(Scope.close(scope, Exit.void))
+      commitTimes.push({ newRun: run.ms, isEmpty: empty.ms, commit: commit.ms, cost: measured.ms, close: close.ms })
+    }
+    const random = generator(1)
+    const flattenTimes: Array<number> = []
+    const lag: Array<number> = []
+    let mismatches = 0
+    for (let round = 0; round < 5; round++) {
+      let chain = base
+      for (let n = 0; n < 48; n++) {
+        chain = yield* generation(task.data, chain, (root) => {
+          Fs.writeFileSync(`${root}/etc/n${n}`, String(n))
+          Fs.appendFileSync(`${root}/etc/passwd`, "#\n")
+          Fs.mkdirSync(`${root}/srv/${n}`)
+          Fs.writeFileSync(`${root}/srv/${n}/f`, String(random()))
+          Fs.rmSync(`${root}/srv/${n - 3}`, { recursive: true, force: true })
+          Fs.rmSync(`${root}/usr/share/${["doc", "man", "info"][n % 3]}`, { recursive: true, force: true })
+          Fs.mkdirSync(`${root}/usr/share/doc`, { recursive: true })
+        })
+      }
+      const before = yield* dumpOf(chain)
+      let last = performance.now()
+      let worst = 0
+      const timer = setInterval(() => {
+        const now = performance.now()
+        worst = Math.max(worst, now - last - 1)
+        last = now
+      }, 1)
+      const flat = yield* timed(squash.flatten(chain))
+      clearInterval(timer)
+      lag.push(worst)
+      flattenTimes.push(flat.ms)
+      mismatches += difference(before, yield* dumpOf(flat.value)).length
+    }
+    const big = yield* generation(task.data, base, (root) => {
+      for (let i = 0; i < 20_000; i++) {
+        const folder = `${root}/opt/m${Math.floor(i / 20)}`
+        if (i % 20 === 0) {
+          Fs.mkdirSync(folder)
+        }
+        Fs.writeFileSync(`${folder}/${i}`, "x")
+      }
+    })
+    const bigger = yield* generation(task.data, big, (root) => Fs.writeFileSync(`${root}/one`, "x"))
+    const bigFlatten = yield* timed(squash.flatten(bigger))
+    const bigCost = yield* timed(store.cost(big[0]))
+    const bigRemove = yield* timed(store.remove([big[0]]))
+    const median = (values: ReadonlyArray<number>) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]
+    return {
+      medians: Object.fromEntries(
+        ["newRun", "isEmpty", "commit", "cost", "close"].map((key) => [key, median(commitTimes.map((t) => t[key] ?? 0))])
+      ),
+      minima: Object.fromEntries(
+        ["newRun", "isEmpty", "commit", "cost", "close"].map((key) => [key, Math.min(...commitTimes.map((t) => t[key] ?? 0))])
+      ),
+      flattenTimes,
+      lag,
+      mismatches,
+      bigFlatten: bigFlatten.ms,
+      bigCost: bigCost.ms,
+      bigRemove: bigRemove.ms
+    }
+  }).pipe(Effect.provide(layers(task.data)))
+
+const report = (task: typeof Task.Type) => {
+  switch (task.mode) {
+    case "generations":
+      return generations(task)
+    case "interrupt":
+      return interrupt(task)
+    case "full":
+      return full(task)
+    case "links":
+      return links(task)
+    case "views":
+      return views(task)
+    case "commits":
+      return commits(task)
+    case "cost":
+      return cost(task)
+  }
+}
+
+Schema.decodeUnknown(Schema.parseJson(Task))(process.argv[2]).pipe(
+  Effect.flatMap(report),
+  Effect.flatMap((result) => Console.log(JSON.stringify(result))),
+  Effect.provide(NodeContext.layer),
+  NodeRuntime.runMain
+)

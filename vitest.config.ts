@@ -1,0 +1,15 @@
+import { defineConfig } from "vitest/config"
+
+export default defineConfig({
+  test: {
+    include: ["test/**/*.test.ts"],
+    pool: "forks",
+    poolOptions: { forks: { minForks: 1, maxForks: 2 } },
+    // Engine suites start a registry, worker processes and sandboxes; a first fixture builds a Debian root.
+    testTimeout: 60_000,
+    hookTimeout: 240_000,
+    teardownTimeout: 20_000,
+    // Names what keeps a worker alive when a test left a process, socket or timer behind.
+    reporters: ["default", "hanging-process"],
+  },
+})
