@@ -10,6 +10,6 @@ export default defineConfig({
     hookTimeout: 240_000,
     teardownTimeout: 20_000,
     // Names what keeps a worker alive when a test left a process, socket or timer behind.
-    reporters: ["default", "hanging-process"],
-  },
+    reporters: ["default", "hanging-process"]
+  }
 })

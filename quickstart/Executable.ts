@@ -1,5 +1,25 @@
-/** What a program file needs beside itself in order to start. */
-import { Array, Option } from "effect"
+/** Where a program is, and what its file needs beside itself in order to start. */
+import { FileSystem } from "@effect/platform"
+import { Array, Config, Effect, Option } from "effect"
+
+/** The folders that every Linux has programs in, as a search path. */
+export const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+/** The path of a program on `PATH`, or else in the system's own folders, which a plain user's `PATH` may lack. */
+export const find = Effect.fnUntraced(function* (name: string) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Config.string("PATH").pipe(Config.withDefault(""), Effect.orDie)
+  return yield* Effect.findFirst(
+    `${path}:${systemPath}`
+      .split(":")
+      .filter((folder) => folder.startsWith("/"))
+      .map((folder) => `${folder}/${name}`),
+    (candidate) =>
+      Effect.map(fs.stat(candidate), (info) => info.type === "File" && (info.mode & 0o111) !== 0).pipe(
+        Effect.orElseSucceed(() => false)
+      )
+  )
+})
 
 /** A statically linked program, one that names a dynamic loader, a script, or something else. */
 export type Executable =
@@ -17,7 +37,7 @@ const elf = (bytes: Uint8Array): Executable => {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const wide = bytes[4] === 2
   const little = bytes[5] === 1
-  const word = (offset: number) => wide ? Number(view.getBigUint64(offset, little)) : view.getUint32(offset, little)
+  const word = (offset: number) => (wide ? Number(view.getBigUint64(offset, little)) : view.getUint32(offset, little))
   const headers = word(wide ? 32 : 28)
   const headerSize = view.getUint16(wide ? 54 : 42, little)
   const count = view.getUint16(wide ? 56 : 44, little)
@@ -43,5 +63,6 @@ export const inspect = (bytes: Uint8Array): Executable => {
 
 /** The absolute paths in what a dynamic loader prints for `--list` (glibc and musl). */
 export const libraries = (listing: string): ReadonlyArray<string> =>
-  Array.dedupe(Array.filterMap(listing.split("\n"), (line) =>
-    Option.fromNullable(/(?:^|\s)(\/\S+) \(0x/.exec(line)?.[1])))
+  Array.dedupe(
+    Array.filterMap(listing.split("\n"), (line) => Option.fromNullable(/(?:^|\s)(\/\S+) \(0x/.exec(line)?.[1]))
+  )

@@ -76,8 +76,7 @@ export const hostPlatform: Platform = {
 }
 
 /** The file of a blob. */
-export const blobPath = (directory: string, digest: string): string =>
-  `${directory}/blobs/${digest.replace(":", "/")}`
+export const blobPath = (directory: string, digest: string): string => `${directory}/blobs/${digest.replace(":", "/")}`
 
 /** Starts an empty layout in `directory`, which must exist. */
 export const create = Effect.fnUntraced(function* (directory: string) {
@@ -100,10 +99,12 @@ export const writeBlob = <E, R>(
     yield* content.pipe(
       // The platform's sink takes a write of no bytes for a full disk
       Stream.filter((chunk) => chunk.length > 0),
-      Stream.tap((chunk) => Effect.sync(() => {
-        hash.update(chunk)
-        size += chunk.length
-      })),
+      Stream.tap((chunk) =>
+        Effect.sync(() => {
+          hash.update(chunk)
+          size += chunk.length
+        })
+      ),
       Stream.run(fs.sink(partial))
     )
     const digest = `sha256:${hash.digest("hex")}`
@@ -114,14 +115,17 @@ export const writeBlob = <E, R>(
 const writeJson = (directory: string, mediaType: string, value: unknown) =>
   writeBlob(directory, mediaType, Stream.make(new TextEncoder().encode(JSON.stringify(value))))
 
-export const gzip = NodeStream.pipeThroughSimple(() => createGzip())
+const gzip = (level: number) => NodeStream.pipeThroughSimple(() => createGzip({ level }))
 
 /** Stores a tar archive as a layer, compressed by `compress`. */
-export const writeLayer = <E, R, E2 = never, R2 = never>(directory: string, options: {
-  readonly tar: Stream.Stream<Uint8Array, E, R>
-  readonly mediaType: string
-  readonly compress: (tar: Stream.Stream<Uint8Array, E, R>) => Stream.Stream<Uint8Array, E | E2, R | R2>
-}): Effect.Effect<Layer, E | E2 | PlatformError, R | R2 | FileSystem.FileSystem> =>
+export const writeLayer = <E, R, E2 = never, R2 = never>(
+  directory: string,
+  options: {
+    readonly tar: Stream.Stream<Uint8Array, E, R>
+    readonly mediaType: string
+    readonly compress: (tar: Stream.Stream<Uint8Array, E, R>) => Stream.Stream<Uint8Array, E | E2, R | R2>
+  }
+): Effect.Effect<Layer, E | E2 | PlatformError, R | R2 | FileSystem.FileSystem> =>
   Effect.suspend(() => {
     const hash = createHash("sha256")
     const tar = Stream.tap(options.tar, (chunk) => Effect.sync(() => hash.update(chunk)))
@@ -134,8 +138,13 @@ export const writeLayer = <E, R, E2 = never, R2 = never>(directory: string, opti
 export const writeGzipLayer = <E, R>(
   directory: string,
   tar: Stream.Stream<Uint8Array, E, R>,
-  dialect: Dialect = "oci"
-) => writeLayer(directory, { tar, mediaType: mediaTypes[dialect].gzip, compress: gzip })
+  options?: { readonly dialect?: Dialect | undefined; readonly level?: number | undefined }
+) =>
+  writeLayer(directory, {
+    tar,
+    mediaType: mediaTypes[options?.dialect ?? "oci"].gzip,
+    compress: gzip(options?.level ?? 6)
+  })
 
 export const writePlainLayer = <E, R>(
   directory: string,
@@ -144,13 +153,16 @@ export const writePlainLayer = <E, R>(
 ) => writeLayer(directory, { tar, mediaType: mediaTypes[dialect].tar, compress: (stream) => stream })
 
 /** Stores the configuration and the manifest of an image; the result describes the manifest. */
-export const writeImage = Effect.fnUntraced(function* (directory: string, options: {
-  readonly layers: ReadonlyArray<Layer>
-  readonly config: ContainerConfig
-  readonly created: Date
-  readonly platform?: Platform | undefined
-  readonly dialect?: Dialect | undefined
-}) {
+export const writeImage = Effect.fnUntraced(function* (
+  directory: string,
+  options: {
+    readonly layers: ReadonlyArray<Layer>
+    readonly config: ContainerConfig
+    readonly created: Date
+    readonly platform?: Platform | undefined
+    readonly dialect?: Dialect | undefined
+  }
+) {
   const types = mediaTypes[options.dialect ?? "oci"]
   const platform = options.platform ?? hostPlatform
   const config = yield* writeJson(directory, types.config, {
@@ -170,11 +182,7 @@ export const writeImage = Effect.fnUntraced(function* (directory: string, option
 })
 
 /** Stores an index (a manifest list) over manifests. */
-export const writeIndex = (
-  directory: string,
-  manifests: ReadonlyArray<Descriptor>,
-  dialect: Dialect = "oci"
-) => {
+export const writeIndex = (directory: string, manifests: ReadonlyArray<Descriptor>, dialect: Dialect = "oci") => {
   const mediaType = mediaTypes[dialect].index
   return writeJson(directory, mediaType, { schemaVersion: 2, mediaType, manifests })
 }
@@ -204,9 +212,7 @@ export const readRoot = Effect.fnUntraced(function* (directory: string) {
   const fs = yield* FileSystem.FileSystem
   const index = yield* decodeManifest(yield* fs.readFileString(`${directory}/index.json`))
   const root = index.manifests?.[0]
-  return root === undefined
-    ? yield* Effect.dieMessage(`${directory}/index.json names no manifest`)
-    : root
+  return root === undefined ? yield* Effect.dieMessage(`${directory}/index.json names no manifest`) : root
 })
 
 /** Everything that `root` is made of, in the order that a registry takes it: each blob after those it names. */
@@ -222,7 +228,8 @@ export const closure = (
     const manifest = yield* readManifest(directory, root.digest)
     const children = yield* Effect.forEach(manifest.manifests ?? [], (child) => closure(directory, child))
     return [
-      ...(manifest.config === undefined ? [] : [manifest.config]).concat(manifest.layers ?? [])
+      ...(manifest.config === undefined ? [] : [manifest.config])
+        .concat(manifest.layers ?? [])
         .map((blob) => ({ ...blob, kind: "blob" as const })),
       ...children.flat(),
       { ...root, kind: "manifest" as const }

@@ -4,7 +4,7 @@
  */
 import { Command, type CommandExecutor, FileSystem } from "@effect/platform"
 import type { PlatformError } from "@effect/platform/Error"
-import { Config, Data, Effect, Option, type Scope } from "effect"
+import { Data, Effect, Option, type Scope } from "effect"
 import * as Executable from "./Executable.js"
 import * as OciLayout from "./OciLayout.js"
 import * as TarArchive from "./TarArchive.js"
@@ -23,16 +23,55 @@ export type RootFile =
   | { readonly content: Uint8Array | string; readonly mode: number }
   | { readonly linkTarget: string }
 
-const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
 // A fixed time, so that the same files give the same digests and a second start finds its image
 const created = new Date("2025-01-01T00:00:00Z")
 
 const coreTools = [
-  "sh", "ls", "cat", "echo", "printf", "uname", "sleep", "mkdir", "rmdir", "cp", "mv", "rm", "ln", "touch", "chmod",
-  "chown", "head", "tail", "wc", "sort", "uniq", "cut", "tr", "tee", "seq", "date", "env", "id", "whoami", "pwd",
-  "hostname", "basename", "dirname", "readlink", "stat", "du", "df", "grep", "sed", "find", "sha256sum", "mktemp",
-  "test", "true", "false"
+  "sh",
+  "ls",
+  "cat",
+  "echo",
+  "printf",
+  "uname",
+  "sleep",
+  "mkdir",
+  "rmdir",
+  "cp",
+  "mv",
+  "rm",
+  "ln",
+  "touch",
+  "chmod",
+  "chown",
+  "head",
+  "tail",
+  "wc",
+  "sort",
+  "uniq",
+  "cut",
+  "tr",
+  "tee",
+  "seq",
+  "date",
+  "env",
+  "id",
+  "whoami",
+  "pwd",
+  "hostname",
+  "basename",
+  "dirname",
+  "readlink",
+  "stat",
+  "du",
+  "df",
+  "grep",
+  "sed",
+  "find",
+  "sha256sum",
+  "mktemp",
+  "test",
+  "true",
+  "false"
 ]
 
 /** Packs files into an image of one layer, with the directories and accounts that every root has. */
@@ -42,7 +81,10 @@ export const packFiles = Effect.fnUntraced(function* (
   config: OciLayout.ContainerConfig
 ) {
   const withAccounts = new Map<string, RootFile>([
-    ["etc/passwd", { content: "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n", mode: 0o644 }],
+    [
+      "etc/passwd",
+      { content: "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n", mode: 0o644 }
+    ],
     ["etc/group", { content: "root:x:0:\nnogroup:x:65534:\n", mode: 0o644 }],
     ...files
   ])
@@ -69,7 +111,7 @@ export const packFiles = Effect.fnUntraced(function* (
 })
 
 const sampleConfig: OciLayout.ContainerConfig = {
-  Env: [`PATH=${searchPath}`, "SAMPLE_IMAGE=effect-contree"],
+  Env: [`PATH=${Executable.systemPath}`, "SAMPLE_IMAGE=effect-contree"],
   Cmd: ["sh"]
 }
 
@@ -87,21 +129,10 @@ export const busyboxFiles = Effect.fnUntraced(function* (binary: string) {
   return files
 })
 
-const findProgram = Effect.fnUntraced(function* (name: string) {
-  const fs = yield* FileSystem.FileSystem
-  const path = yield* Config.string("PATH").pipe(Config.withDefault(searchPath), Effect.orDie)
-  return yield* Effect.findFirst(
-    `${path}:${searchPath}`.split(":").filter((folder) => folder.startsWith("/")).map((folder) => `${folder}/${name}`),
-    (candidate) => Effect.map(fs.stat(candidate), (info) => info.type === "File" && (info.mode & 0o111) !== 0).pipe(
-      Effect.orElseSucceed(() => false)
-    )
-  )
-})
-
 /** The machine's own busybox, if it has one that needs no libraries. */
 export const findStaticBusybox = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
-  const found = yield* findProgram("busybox")
+  const found = yield* Executable.find("busybox")
   if (Option.isNone(found)) {
     return found
   }
@@ -138,7 +169,7 @@ export const hostToolFiles = Effect.gen(function* () {
 
   const packed = new Map<string, string>()
   for (const tool of coreTools) {
-    const found = yield* findProgram(tool)
+    const found = yield* Executable.find(tool)
     if (Option.isNone(found)) {
       continue
     }
@@ -155,8 +186,9 @@ export const hostToolFiles = Effect.gen(function* () {
   return files.has("bin/sh")
     ? files
     : yield* new SampleImageError({
-      message: "The sample image needs a shell, and there is no executable `sh` on PATH: install one (dash or busybox)."
-    })
+        message:
+          "The sample image needs a shell, and there is no executable `sh` on PATH: install one (dash or busybox)."
+      })
 })
 
 /** Makes the sample image in a temporary directory that goes with the scope. */

@@ -55,14 +55,10 @@ export const layer = (
           headers: { "docker-content-digest": descriptor.digest }
         })
 
-      const findDigest = Effect.fnUntraced(function* (
-        repository: string,
-        digest: string,
-        kind: "blob" | "manifest"
-      ) {
+      const findDigest = Effect.fnUntraced(function* (repository: string, digest: string, kind: "blob" | "manifest") {
         for (const [, image] of inRepository(repository)) {
-          const found = (yield* OciLayout.closure(image.directory, image.root)).find((descriptor) =>
-            descriptor.digest === digest && descriptor.kind === kind
+          const found = (yield* OciLayout.closure(image.directory, image.root)).find(
+            (descriptor) => descriptor.digest === digest && descriptor.kind === kind
           )
           if (found !== undefined) {
             return send(image.directory, found)
@@ -103,9 +99,10 @@ export const layer = (
         Effect.provideService(HttpServer.HttpServer, server)
       )
       return {
-        address: server.address._tag === "TcpAddress"
-          ? `127.0.0.1:${server.address.port}`
-          : yield* Effect.dieMessage("a server on a port of 127.0.0.1 listens on a unix socket")
+        address:
+          server.address._tag === "TcpAddress"
+            ? `127.0.0.1:${server.address.port}`
+            : yield* Effect.dieMessage("a server on a port of 127.0.0.1 listens on a unix socket")
       }
     })
   )

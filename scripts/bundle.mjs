@@ -10,7 +10,7 @@ const ceilingKb = 130
 const kb = (bytes) => Math.round(bytes / 102.4) / 10
 
 const programs = [
-  { name: "a program (scripts/bundle/program.ts)", entryPoints: [inRoot("scripts/bundle/program.ts")] },
+  { name: "a program (scripts/consumer/client.ts)", entryPoints: [inRoot("scripts/consumer/client.ts")] },
   {
     name: "everything (export * from effect-contree)",
     stdin: { contents: 'export * from "effect-contree"', resolveDir: inRoot() }

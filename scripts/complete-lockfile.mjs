@@ -7,7 +7,18 @@
 import * as fs from "node:fs"
 import { fail, inRoot, say } from "./project.mjs"
 
-const operatingSystems = ["aix", "android", "darwin", "freebsd", "linux", "netbsd", "openbsd", "openharmony", "sunos", "win32"]
+const operatingSystems = [
+  "aix",
+  "android",
+  "darwin",
+  "freebsd",
+  "linux",
+  "netbsd",
+  "openbsd",
+  "openharmony",
+  "sunos",
+  "win32"
+]
 const processors = ["arm64", "arm", "ia32", "loong64", "mips64el", "ppc64", "riscv64", "s390x", "x64"]
 
 const file = inRoot("package-lock.json")
@@ -28,8 +39,13 @@ for (const [folder, dependant] of Object.entries(lock.packages)) {
     const words = name.split(/[/-]/)
     const os = operatingSystems.filter((one) => words.includes(one))
     const cpu = processors.filter((one) => words.includes(one))
-    if (os.length !== 1 || cpu.length !== 1) fail(`The name of ${name} does not say its platform; add it to package-lock.json by hand.`)
-    const libc = words.some((word) => word.startsWith("musl")) ? ["musl"] : words.some((word) => word.startsWith("gnu")) ? ["glibc"] : undefined
+    if (os.length !== 1 || cpu.length !== 1)
+      fail(`The name of ${name} does not say its platform; add it to package-lock.json by hand.`)
+    const libc = words.some((word) => word.startsWith("musl"))
+      ? ["musl"]
+      : words.some((word) => word.startsWith("gnu"))
+        ? ["glibc"]
+        : undefined
     lock.packages[`node_modules/${name}`] = {
       version: version.replace(/^[\^~]/, ""),
       cpu,

@@ -49,15 +49,23 @@ const tsconfig = (types) =>
     include: ["*.ts"]
   })
 
-const [packed] = JSON.parse(output("npm", ["pack", "--json", "--ignore-scripts", "--loglevel=error", "--pack-destination", temporary]))
+const [packed] = JSON.parse(
+  output("npm", ["pack", "--json", "--ignore-scripts", "--loglevel=error", "--pack-destination", temporary])
+)
 const tarball = path.join(temporary, packed.filename)
-say(`${packed.filename}: ${packed.entryCount} files, ${Math.round(packed.size / 1024)} KB, ${Math.round(packed.unpackedSize / 1024)} KB unpacked`)
-const strays = packed.files.map((file) => file.path).filter((file) => /tsbuildinfo|\.built$|^(test|scripts|node_modules)\//.test(file))
+say(
+  `${packed.filename}: ${packed.entryCount} files, ${Math.round(packed.size / 1024)} KB, ${Math.round(packed.unpackedSize / 1024)} KB unpacked`
+)
+const strays = packed.files
+  .map((file) => file.path)
+  .filter((file) => /tsbuildinfo|\.built$|^(test|scripts|node_modules)\//.test(file))
 step(`no stray files in the tarball ${strays.join(" ")}`, strays.length)
 
-const optionalPeers = Object.keys(manifest.peerDependenciesMeta).map((name) => `${name}@${manifest.peerDependencies[name]}`)
+const optionalPeers = Object.keys(manifest.peerDependenciesMeta).map(
+  (name) => `${name}@${manifest.peerDependencies[name]}`
+)
 
-const clientProgram = fs.readFileSync(inRoot("scripts/bundle/program.ts"), "utf8")
+const clientProgram = fs.readFileSync(inRoot("scripts/consumer/client.ts"), "utf8")
 const client = project("client", [tarball, effect], {
   "program.ts": clientProgram,
   "tsconfig.json": tsconfig([]),
@@ -65,13 +73,20 @@ const client = project("client", [tarball, effect], {
 })
 step("import effect-contree", run(process.execPath, ["main.mjs"], { cwd: client }))
 
-const engine = project("engine", [tarball, effect, ...optionalPeers, `@types/node@${manifest.devDependencies["@types/node"]}`], {
-  "program.ts": fs.readFileSync(inRoot("scripts/bundle/engine.ts"), "utf8"),
-  "tsconfig.json": tsconfig(["node"]),
-  "main.mjs": 'import * as local from "effect-contree/local"\nif (Object.keys(local).length === 0) process.exit(1)\n'
-})
+const engine = project(
+  "engine",
+  [tarball, effect, ...optionalPeers, `@types/node@${manifest.devDependencies["@types/node"]}`],
+  {
+    "program.ts": fs.readFileSync(inRoot("scripts/consumer/engine.ts"), "utf8"),
+    "tsconfig.json": tsconfig(["node"]),
+    "main.mjs": 'import * as local from "effect-contree/local"\nif (Object.keys(local).length === 0) process.exit(1)\n'
+  }
+)
 step("import effect-contree/local", run(process.execPath, ["main.mjs"], { cwd: engine }))
-step("effect-contree --version", run(path.join(engine, "node_modules/.bin/effect-contree"), ["--version"], { cwd: engine }))
+step(
+  "effect-contree --version",
+  run(path.join(engine, "node_modules/.bin/effect-contree"), ["--version"], { cwd: engine })
+)
 
 const compilers = [["5.9", inRoot("node_modules/typescript/bin/tsc")]]
 for (const version of newerCompilers) {

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
 
 /** The checkout. */
-export const root = fileURLToPath(new URL("..", import.meta.url))
+const root = fileURLToPath(new URL("..", import.meta.url))
 
 /** A path inside the checkout. */
 export const inRoot = (...parts) => path.join(root, ...parts)
@@ -37,7 +37,8 @@ export const output = (command, args, options = {}) => {
     maxBuffer: 64 * 1024 * 1024,
     ...options
   })
-  if (result.status !== 0) fail(`${command} ${args.join(" ")} failed: ${result.error?.message ?? `exit ${result.status}`}`)
+  if (result.status !== 0)
+    fail(`${command} ${args.join(" ")} failed: ${result.error?.message ?? `exit ${result.status}`}`)
   return result.stdout
 }
 
@@ -60,8 +61,14 @@ export const fingerprint = (...relatives) => {
 }
 
 /** The text of a file, or undefined where there is none. */
-export const readIfThere = (relative) =>
-  fs.existsSync(inRoot(relative)) ? fs.readFileSync(inRoot(relative), "utf8") : undefined
+export const readIfThere = (relative) => {
+  try {
+    return fs.readFileSync(inRoot(relative), "utf8")
+  } catch (error) {
+    if (error.code === "ENOENT") return undefined
+    throw error
+  }
+}
 
 const isAlive = (pid) => {
   try {
@@ -74,18 +81,21 @@ const isAlive = (pid) => {
 
 /** Runs `work` while no other process of this checkout does; a lock left by a dead process is taken over. */
 export const exclusively = async (work) => {
-  const lock = inRoot(".cache", "setup.lock")
+  const lock = inRoot(".cache/setup.lock")
   fs.mkdirSync(path.dirname(lock), { recursive: true })
-  for (;;) {
+  for (let waits = 0; ; waits++) {
     try {
       fs.writeFileSync(lock, String(process.pid), { flag: "wx" })
       break
     } catch (error) {
       if (error.code !== "EEXIST") throw error
     }
-    const owner = Number(readIfThere(path.join(".cache", "setup.lock")) ?? Number.NaN)
-    if (Number.isInteger(owner) && owner > 0 && !isAlive(owner)) fs.rmSync(lock, { force: true })
-    else await sleep(200)
+    const owner = Number(readIfThere(".cache/setup.lock"))
+    if (owner > 0 && !isAlive(owner)) fs.rmSync(lock, { force: true })
+    else {
+      if (waits === 0) say(`Waiting for the setup that process ${owner} does ...`)
+      await sleep(200)
+    }
   }
   process.once("exit", () => fs.rmSync(lock, { force: true }))
   return work()

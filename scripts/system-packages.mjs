@@ -5,7 +5,7 @@ import * as path from "node:path"
 import { readIfThere, run, say } from "./project.mjs"
 
 const managers = [
-  { program: "apt-get", refresh: ["update"], install: ["install", "--yes", "--no-install-recommends"] },
+  { program: "apt-get", refresh: ["update"], install: ["install", "--yes"] },
   { program: "dnf", install: ["install", "--assumeyes"] },
   { program: "apk", install: ["add"] },
   { program: "pacman", install: ["-Sy", "--noconfirm", "--needed"] },

@@ -25,7 +25,10 @@ let failedGate
 for (const [script, meaning] of gates) {
   say(`\n=== ${script}: ${meaning}`)
   const start = performance.now()
-  const status = script === "setup" ? run(process.execPath, ["scripts/setup.mjs", "--no-build", "--tests"]) : run("npm", ["run", "--silent", script])
+  const status =
+    script === "setup"
+      ? run(process.execPath, ["scripts/setup.mjs", "--no-build", "--tests"])
+      : run("npm", ["run", "--silent", script])
   times.push(`${((performance.now() - start) / 1000).toFixed(1).padStart(7)} s  ${script}`)
   if (status !== 0) {
     failedGate = script

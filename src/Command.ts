@@ -20,8 +20,7 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import { dual } from "effect/Function"
 import * as Option from "effect/Option"
-import type { Pipeable } from "effect/Pipeable"
-import { pipeArguments } from "effect/Pipeable"
+import * as Pipeable from "effect/Pipeable"
 
 /**
  * What is executed: text for the image's shell, or an executable with its arguments.
@@ -48,8 +47,8 @@ const Program = Data.taggedEnum<Program>()
  * @since 0.1.0
  * @category models
  */
-export class Command
-  extends Data.TaggedClass("Command")<{
+export class Command extends Pipeable.Class(
+  Data.TaggedClass("Command")<{
     readonly program: Program
     readonly env: Readonly<Record<string, string | null>>
     readonly workingDirectory: Option.Option<string>
@@ -57,12 +56,7 @@ export class Command
     readonly timeout: Option.Option<Duration.Duration>
     readonly outputLimitBytes: Option.Option<number>
   }>
-  implements Pipeable
-{
-  pipe() {
-    return pipeArguments(this, arguments)
-  }
-}
+) {}
 
 const make = (program: Program): Command =>
   new Command({

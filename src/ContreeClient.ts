@@ -306,7 +306,7 @@ export const make = Effect.fnUntraced(function* (
  * import { ContreeClient } from "effect-contree"
  * import { Layer, Redacted } from "effect"
  *
- * export const MyContree = ContreeClient.layer({
+ * export const MyContree = ContreeClient.layerWith({
  *   baseUrl: "http://127.0.0.1:8080",
  *   token: Redacted.make("secret")
  * }).pipe(Layer.provide(FetchHttpClient.layer))
@@ -315,7 +315,7 @@ export const make = Effect.fnUntraced(function* (
  * @since 0.1.0
  * @category layers
  */
-export const layer = (
+export const layerWith = (
   config: ContreeConfig.ContreeConfig
 ): Layer.Layer<ContreeClient, never, HttpClient.HttpClient> => Layer.effect(ContreeClient, make(config))
 
@@ -333,10 +333,18 @@ export const layerConfig = (
 /**
  * The hosted service in one line: settings from the environment, requests by the platform's `fetch`.
  *
+ * @example
+ * ```ts
+ * import { ContreeClient, Image } from "effect-contree"
+ * import { Effect } from "effect"
+ *
+ * export const program = Image.list({ number: 5 }).pipe(Effect.provide(ContreeClient.layer))
+ * ```
+ *
  * @since 0.1.0
  * @category layers
  */
-export const layerFetch: Layer.Layer<ContreeClient, ConfigError.ConfigError> = Layer.provide(
+export const layer: Layer.Layer<ContreeClient, ConfigError.ConfigError> = Layer.provide(
   layerConfig(),
   FetchHttpClient.layer
 )

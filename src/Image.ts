@@ -27,8 +27,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Option from "effect/Option"
-import type { Pipeable } from "effect/Pipeable"
-import { pipeArguments } from "effect/Pipeable"
+import * as Pipeable from "effect/Pipeable"
 import type * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import type { ImageKind, ImageRecord } from "./api/Images.js"
@@ -56,18 +55,13 @@ import type { WaitPolicy } from "./WaitPolicy.js"
  * @since 0.1.0
  * @category models
  */
-export class Image
-  extends Data.TaggedClass("Image")<{
+export class Image extends Pipeable.Class(
+  Data.TaggedClass("Image")<{
     readonly id: ImageId
     readonly tag: Option.Option<string>
     readonly createdAt: Option.Option<DateTime.Utc>
   }>
-  implements Pipeable
-{
-  pipe() {
-    return pipeArguments(this, arguments)
-  }
-}
+) {}
 
 /**
  * An image that nobody has looked at: a reference that is resolved when a command runs on it.
@@ -75,11 +69,9 @@ export class Image
  * @since 0.1.0
  * @category models
  */
-export class LazyImage extends Data.TaggedClass("LazyImage")<{ readonly ref: ImageRef.ImageRef }> implements Pipeable {
-  pipe() {
-    return pipeArguments(this, arguments)
-  }
-}
+export class LazyImage extends Pipeable.Class(
+  Data.TaggedClass("LazyImage")<{ readonly ref: ImageRef.ImageRef }>
+) {}
 
 /**
  * Whatever names an image: an image, a reference, or a reference as text.

@@ -13,10 +13,20 @@ const utf8 = new TextEncoder()
 const latin1 = new TextDecoder("latin1")
 
 /** The contract's rule: `ascii` when every byte is 0x20–0x7E or TAB, LF, CR. */
-const isPlain = (bytes: Uint8Array): boolean =>
-  bytes.every((byte) => (byte >= 0x20 && byte <= 0x7e) || byte === 0x09 || byte === 0x0a || byte === 0x0d)
+const isPlain = (bytes: Uint8Array): boolean => {
+  for (const byte of bytes) {
+    if ((byte < 0x20 && byte !== 0x09 && byte !== 0x0a && byte !== 0x0d) || byte > 0x7e) return false
+  }
+  return true
+}
 
-const encodeBytes = (bytes: Uint8Array): { readonly value: string; readonly encoding: "ascii" | "base64" } =>
+/**
+ * Bytes as the value and the encoding of a stream object.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const encodeBytes = (bytes: Uint8Array): { readonly value: string; readonly encoding: "ascii" | "base64" } =>
   isPlain(bytes)
     ? { value: latin1.decode(bytes), encoding: "ascii" }
     : { value: Encoding.encodeBase64(bytes), encoding: "base64" }

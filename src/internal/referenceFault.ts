@@ -56,9 +56,8 @@ const digestShape = /^(?:sha(?:256|512)(?::[^/]*)?|[a-z0-9+._-]+:[0-9a-f]{32,})$
  */
 const userInfoEnd = (input: string, start: number): number => {
   const last = input.lastIndexOf("@")
-  const at = last > start && digestShape.test(input.slice(last + 1)) ? input.lastIndexOf("@", last - 1) : last
-  if (at < start || digestShape.test(input.slice(at + 1))) return -1
-  return input.includes("/", at) || /[:?#]/.test(input.slice(start, at)) ? at : -1
+  const at = digestShape.test(input.slice(last + 1)) ? input.lastIndexOf("@", last - 1) : last
+  return at >= start && (input.includes("/", at) || /[:?#]/.test(input.slice(start, at))) ? at : -1
 }
 
 const userInfo = (position: number): Fault =>
@@ -99,7 +98,9 @@ export const invalid = (input: string, found: Fault): InvalidImageRef => {
   const start = schemeOf(input).length
   const at = userInfoEnd(input, start)
   if (at !== -1) {
-    const shown = `${input.slice(0, start)}***${hideQuery(input.slice(at))}`
+    // With a mark before it the "@" may as well belong to a query, and then what follows is no host.
+    const rest = /[?#]/.test(input.slice(start, at)) ? "" : hideQuery(input.slice(at))
+    const shown = `${input.slice(0, start)}***${rest}`
     return error(shown, found.position < start ? found : userInfo(start))
   }
   const mark = input.search(/[?#]/)

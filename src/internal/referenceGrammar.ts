@@ -362,13 +362,14 @@ export const parseOci = (input: string): Either.Either<OciParts, InvalidImageRef
 
   const at = input.indexOf("@", start)
   const nameEnd = at === -1 ? input.length : at
-  const slash = input.indexOf("/", start)
+  const beforeDigest = input.slice(0, nameEnd)
+  const slash = beforeDigest.indexOf("/", start)
   if (slash === start) return fail(fault("registry", start, 'nothing stands before "/"'))
-  const named = slash !== -1 && slash < nameEnd && namesRegistry(input.slice(start, slash))
+  const named = slash !== -1 && namesRegistry(input.slice(start, slash))
   const registry = named ? canonicalRegistry(input.slice(start, slash)) : DOCKER_HUB
   const repositoryStart = named ? slash + 1 : start
-  const colon = input.indexOf(":", repositoryStart)
-  const repositoryEnd = colon === -1 || colon > nameEnd ? nameEnd : colon
+  const colon = beforeDigest.indexOf(":", repositoryStart)
+  const repositoryEnd = colon === -1 ? nameEnd : colon
   const name = input.slice(repositoryStart, repositoryEnd)
   const prefix = registry === DOCKER_HUB && !name.includes("/") ? OFFICIAL : ""
 

@@ -138,7 +138,7 @@ const directoriesByName = (entries: ReadonlyArray<Tree.Entry>): Map<string, bool
  * @since 0.1.0
  * @category constructors
  */
-export const make = Effect.gen(function*() {
+export const make = Effect.gen(function* () {
   const store = yield* LayerStore
   const executor = yield* CommandExecutor.CommandExecutor
   const tool = (command: Command.Command, operation: string, path: Tree.BytePath) =>
@@ -160,9 +160,12 @@ export const make = Effect.gen(function*() {
         return Effect.void
       }
       const fresh = Tree.join(pool, (used + 1).toString(36))
-      return Effect.map(tool(Command.make("mknod", Tree.display(fresh), "c", "0", "0"), "create whiteout", fresh), () => {
-        whiteouts = used + 1
-      })
+      return Effect.map(
+        tool(Command.make("mknod", Tree.display(fresh), "c", "0", "0"), "create whiteout", fresh),
+        () => {
+          whiteouts = used + 1
+        }
+      )
     }).pipe(Effect.uninterruptible, making.withPermits(1))
   const whiteout = (path: Tree.BytePath): Effect.Effect<void, LayerStoreError.LayerStoreError> =>
     Effect.suspend(() => {
@@ -184,13 +187,13 @@ export const make = Effect.gen(function*() {
       () => tool(Command.make("cp", "-a", "--", Tree.display(from), Tree.display(to)), "copy", to)
     )
 
-  const squash = Effect.fn("LayerSquash.squash")(function*(options: SquashOptions) {
+  const squash = Effect.fn("LayerSquash.squash")(function* (options: SquashOptions) {
     const view = Tree.bytePath(options.view)
     const base = Tree.bytePath(options.base)
     const into = Tree.bytePath(options.into)
     const made: Array<{ readonly at: string; readonly attributes: Tree.Attributes }> = []
 
-    const visit = Effect.fnUntraced(function*({ at, deltas, inBase }: Touched) {
+    const visit = Effect.fnUntraced(function* ({ at, deltas, inBase }: Touched) {
       const here = Tree.join(into, at)
       if (at !== "") {
         yield* Tree.makeDirectory(here)
@@ -238,9 +241,7 @@ export const make = Effect.gen(function*() {
       return inner
     })
 
-    let pending: Array<Touched> = [
-      { at: "", deltas: options.deltas.map(Tree.bytePath), inBase: true }
-    ]
+    let pending: Array<Touched> = [{ at: "", deltas: options.deltas.map(Tree.bytePath), inBase: true }]
     while (pending.length > 0) {
       pending = (yield* Effect.forEach(pending, visit, { concurrency: 4 })).flat()
     }
@@ -253,14 +254,7 @@ export const make = Effect.gen(function*() {
     // Node sets times to the microsecond and knows no extended attributes: an archive of the bare directories carries
     // nanoseconds, access lists and user attributes over. GNU tar is asked for it; without it the above stands.
     yield* tool(
-      Command.make(
-        "sh",
-        "-c",
-        COPY_ATTRIBUTES,
-        "sh",
-        options.view,
-        options.into
-      ).pipe(
+      Command.make("sh", "-c", COPY_ATTRIBUTES, "sh", options.view, options.into).pipe(
         Command.stdin(
           Stream.fromIterable(made).pipe(
             Stream.grouped(1000),
@@ -271,11 +265,13 @@ export const make = Effect.gen(function*() {
       "carry attributes to",
       into
     ).pipe(
-      Effect.catchAll((error) => Effect.logDebug("times of squashed directories are exact to the microsecond only", error))
+      Effect.catchAll((error) =>
+        Effect.logDebug("times of squashed directories are exact to the microsecond only", error)
+      )
     )
   })
 
-  const flatten = Effect.fn("LayerSquash.flatten")(function*(
+  const flatten = Effect.fn("LayerSquash.flatten")(function* (
     chain: Chain,
     options?: { readonly keep?: number | undefined }
   ) {
@@ -286,7 +282,7 @@ export const make = Effect.gen(function*() {
     }
     const base: Chain = [upmost, ...lower]
     return yield* Effect.scoped(
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const into = yield* store.newImport
         const [view, beneath] = yield* Effect.zip(OverlayMount.view(chain), OverlayMount.view(base))
         yield* squash({ view, base: beneath, deltas: chain.slice(0, cut).map(store.path), into: into.root })
@@ -294,10 +290,7 @@ export const make = Effect.gen(function*() {
         const shorter: Chain = [squashed, ...base]
         return shorter
       })
-    ).pipe(
-      Effect.provideService(LayerStore, store),
-      Effect.provideService(CommandExecutor.CommandExecutor, executor)
-    )
+    ).pipe(Effect.provideService(LayerStore, store), Effect.provideService(CommandExecutor.CommandExecutor, executor))
   })
 
   return LayerSquash.of({ squash, flatten })

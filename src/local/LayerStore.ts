@@ -11,15 +11,15 @@ import * as Command from "@effect/platform/Command"
 import * as CommandExecutor from "@effect/platform/CommandExecutor"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as FiberSet from "effect/FiberSet"
 import * as HashSet from "effect/HashSet"
 import * as Layer from "effect/Layer"
 import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import * as Tree from "./internal/overlayFileSystem.js"
 import * as Tool from "./internal/overlayCommand.js"
-import * as LayerStoreError from "./LayerStoreError.js"
+import * as Tree from "./internal/overlayFileSystem.js"
+import * as Temporaries from "./internal/overlayTemporaries.js"
+import type * as LayerStoreError from "./LayerStoreError.js"
 
 /**
  * The name of a layer: a counter in base 36, short because the options of a mount hold at most 4095 bytes of them,
@@ -49,7 +49,8 @@ export type Chain = readonly [LayerName, ...ReadonlyArray<LayerName>]
 
 /**
  * A run in progress: `directory` is its own (absolute, mode 0700), with the overlay's `upper` and `work` directories
- * in it. It goes with its scope; a commit takes the upper directory out of it.
+ * in it. It goes with its scope; a commit takes the upper directory out of it. Both want its overlay unmounted: a
+ * folder in which this process still sees a mount is kept, with a warning, until the next start.
  *
  * @since 0.1.0
  * @category models
@@ -92,7 +93,7 @@ export interface LayerCost {
  * @category configuration
  */
 export interface LayerStoreOptions<E, R> {
-  /** The engine's data folder, absolute; it is created, private to this user. One engine uses it at a time. */
+  /** The engine's data folder, absolute; it is created where missing. One engine uses it at a time. */
   readonly directory: string
   /** The layers that the database lists; every other one is what a killed engine left and is removed. */
   readonly known: Effect.Effect<HashSet.HashSet<LayerName>, E, R>
@@ -160,7 +161,7 @@ const highest = (names: Iterable<LayerName>): number => {
 }
 
 const measure = (root: Tree.BytePath): Effect.Effect<LayerCost, LayerStoreError.LayerStoreError> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const seen = new Set<number>()
     const pending = [root]
     let bytes = 0
@@ -183,11 +184,16 @@ const measure = (root: Tree.BytePath): Effect.Effect<LayerCost, LayerStoreError.
           }
           return child.isFile()
             ? Effect.map(Tree.lstat(path), (stats) => {
-                if (stats.nlink === 1 || !seen.has(stats.ino)) {
+                bytes += seen.has(stats.ino) ? 0 : stats.size
+                if (stats.nlink > 1) {
                   seen.add(stats.ino)
-                  bytes += stats.size
                 }
-              }).pipe(Effect.catchIf((error) => error.reason === "Missing", () => Effect.void))
+              }).pipe(
+                Effect.catchIf(
+                  (error) => error.reason === "Missing",
+                  () => Effect.void
+                )
+              )
             : Effect.void
         },
         { concurrency: Tree.CONCURRENCY, discard: true }
@@ -209,55 +215,23 @@ export const make = <E, R>(
   LayerStoreError.LayerStoreError | E,
   R | CommandExecutor.CommandExecutor | Scope.Scope
 > =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const executor = yield* CommandExecutor.CommandExecutor
-    const data = Tree.bytePath(options.directory)
+    yield* Tree.ensureDirectory(Tree.bytePath(options.directory))
+    const data = yield* Tree.resolve(Tree.bytePath(options.directory))
     const layers = Tree.join(data, "l")
     const runs = Tree.join(data, "r")
     const temporaries = Tree.join(data, "t")
     for (const directory of [layers, runs, temporaries]) {
       yield* Tree.ensureDirectory(directory)
+      yield* Tree.makePrivate(directory)
     }
 
-    // Removal: by name at once (a rename), on disk in the background, one tree at a time.
-    const reaping = yield* Effect.makeSemaphore(1)
-    const reapers = yield* FiberSet.make<void, never>()
-    yield* Effect.addFinalizer(() => FiberSet.awaitEmpty(reapers))
-    const reap = (path: Tree.BytePath) =>
-      Tree.removeTree(path).pipe(
-        // `rm` walks by descriptors, so it also removes a tree whose paths are too long to be named.
-        Effect.catchAll(() =>
-          Tool.run(Command.make("rm", "-rf", "--", Tree.display(path)), { operation: "remove", path: Tree.display(path) })
-        ),
-        Effect.provideService(CommandExecutor.CommandExecutor, executor),
-        Effect.catchAll((error) => Effect.logWarning("a folder of the layer store remains", error)),
-        reaping.withPermits(1),
-        FiberSet.run(reapers),
-        Effect.asVoid
-      )
+    const { create, discard, discardQuietly } = yield* Temporaries.make(temporaries)
 
-    const orphans = yield* Tree.list(temporaries)
-    // Above the names of the orphans, which stay until the background has removed them.
-    let temporary = highest(orphans.map((entry) => entry.name).filter(isLayerName))
-    const temporaryPath = () => Tree.join(temporaries, (++temporary).toString(36))
-    const newTemporary = Effect.suspend(() => {
-      const path = temporaryPath()
-      return Effect.as(Tree.makeDirectory(path), path)
-    })
-    // Nothing here needs space, so that a full disk can be emptied.
-    const discard = (path: Tree.BytePath) =>
-      Effect.suspend(() => {
-        const aside = temporaryPath()
-        return Effect.zipRight(Tree.rename(path, aside), reap(aside))
-      }).pipe(Effect.uninterruptible)
-    const discardQuietly = (path: Tree.BytePath) =>
-      discard(path).pipe(
-        Effect.catchAll((error) =>
-          error.reason === "Missing" ? Effect.void : Effect.logWarning("a folder of the layer store remains", error)
-        )
-      )
-
-    const listLayers = Effect.map(Tree.list(layers), (entries) => entries.map((entry) => entry.name).filter(isLayerName))
+    const listLayers = Effect.map(Tree.list(layers), (entries) =>
+      entries.map((entry) => entry.name).filter(isLayerName)
+    )
     const listed = yield* options.known
     const present = yield* listLayers
     const marks = (yield* Tree.list(data)).flatMap(({ name }) => {
@@ -275,7 +249,7 @@ export const make = <E, R>(
     }
     const marking = yield* Effect.makeSemaphore(1)
     const outlive = (names: ReadonlyArray<LayerName>) =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const counter = yield* Ref.get(last)
         if (highest(names) > marked) {
           yield* Tree.rename(markPath(marked), markPath(counter))
@@ -290,18 +264,18 @@ export const make = <E, R>(
       Tree.list(runs),
       Effect.forEach((entry) => discard(Tree.join(runs, entry.name)), { discard: true })
     )
-    yield* Effect.forEach(orphans, (entry) => reap(Tree.join(temporaries, entry.name)), { discard: true })
 
     const flush = (path: Tree.BytePath) =>
       options.durable === true
-        ? Tool.run(Command.make("sync", "-f", Tree.display(path)), { operation: "flush", path: Tree.display(path) }).pipe(
-            Effect.provideService(CommandExecutor.CommandExecutor, executor)
-          )
+        ? Tool.run(Command.make("sync", "-f", Tree.display(path)), {
+            operation: "flush",
+            path: Tree.display(path)
+          }).pipe(Effect.provideService(CommandExecutor.CommandExecutor, executor))
         : Effect.void
     const settle = options.durable === true ? Tree.syncDirectory(layers) : Effect.void
 
     const admit = (directory: Tree.BytePath) =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         yield* flush(directory)
         const name = LayerName.make((yield* Ref.updateAndGet(last, (n) => n + 1)).toString(36))
         yield* Effect.uninterruptible(
@@ -314,7 +288,7 @@ export const make = <E, R>(
       })
 
     let run = 0
-    const newRun = Effect.fnUntraced(function*(top: LayerName) {
+    const newRun = Effect.fnUntraced(function* (top: LayerName) {
       const root = Tree.attributesOf(yield* Tree.lstat(Tree.join(layers, top)))
       const name = (run++).toString(36)
       const directory = Tree.join(runs, name)
@@ -335,31 +309,36 @@ export const make = <E, R>(
       }
     })
 
-    const isEmpty = Effect.fnUntraced(function*(candidate: Run) {
+    const isEmpty = Effect.fnUntraced(function* (candidate: Run) {
       const upper = Tree.bytePath(candidate.upper)
       const [entries, stats] = yield* Effect.zip(Tree.list(upper), Tree.lstat(upper), { concurrent: true })
       const { gid, mode, uid } = Tree.attributesOf(stats)
-      return entries.length === 0 && mode === candidate.root.mode && uid === candidate.root.uid &&
-        gid === candidate.root.gid
+      return (
+        entries.length === 0 && mode === candidate.root.mode && uid === candidate.root.uid && gid === candidate.root.gid
+      )
     })
 
-    const newImport = Effect.map(
-      Effect.acquireRelease(newTemporary, discardQuietly),
-      (path): Import => ({ name: path.slice(temporaries.length + 1), root: Tree.display(path) })
-    )
+    const newImport = Effect.map(Effect.acquireRelease(create, discardQuietly), (path): Import => ({
+      name: path.slice(temporaries.length + 1),
+      root: Tree.display(path)
+    }))
 
     const newMountpoint = Effect.map(
-      Effect.acquireRelease(newTemporary, (path) => Effect.ignoreLogged(Tree.removeDirectory(path))),
+      Effect.acquireRelease(create, (path) => Effect.ignoreLogged(Tree.removeDirectory(path))),
       Tree.display
     )
 
-    const remove = Effect.fn("LayerStore.remove")(function*(names: Iterable<LayerName>) {
+    const remove = Effect.fn("LayerStore.remove")(function* (names: Iterable<LayerName>) {
       const gone = Array.from(names)
       yield* outlive(gone)
       yield* Effect.forEach(
         gone,
         (name) =>
-          Effect.catchIf(discard(Tree.join(layers, name)), (error) => error.reason === "Missing", () => Effect.void),
+          Effect.catchIf(
+            discard(Tree.join(layers, name)),
+            (error) => error.reason === "Missing",
+            () => Effect.void
+          ),
         { discard: true }
       )
     })
@@ -388,5 +367,8 @@ export const make = <E, R>(
  */
 export const layer = <E, R>(
   options: LayerStoreOptions<E, R>
-): Layer.Layer<LayerStore, LayerStoreError.LayerStoreError | E, Exclude<R, Scope.Scope> | CommandExecutor.CommandExecutor> =>
-  Layer.scoped(LayerStore, make(options))
+): Layer.Layer<
+  LayerStore,
+  LayerStoreError.LayerStoreError | E,
+  Exclude<R, Scope.Scope> | CommandExecutor.CommandExecutor
+> => Layer.scoped(LayerStore, make(options))

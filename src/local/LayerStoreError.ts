@@ -30,7 +30,8 @@ export const LayerStoreErrorReason = Schema.Literal(
 export type LayerStoreErrorReason = typeof LayerStoreErrorReason.Type
 
 const suggestions: Record<LayerStoreErrorReason, string> = {
-  DiskFull: "Free space or inodes on the file system of the engine's data folder, or move the data folder to a larger one.",
+  DiskFull:
+    "Free space or inodes on the file system of the engine's data folder, or move the data folder to a larger one.",
   Denied:
     "Give the user that runs the engine ownership of the data folder, on ext4, xfs, btrfs or tmpfs (a folder inside a container's own root does not allow overlays).",
   Missing: "The layer or its folder was removed by something other than the engine: import the image again.",

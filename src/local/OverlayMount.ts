@@ -6,6 +6,7 @@
 import * as Command from "@effect/platform/Command"
 import type { CommandExecutor } from "@effect/platform/CommandExecutor"
 import * as Effect from "effect/Effect"
+import * as HashSet from "effect/HashSet"
 import type * as Scope from "effect/Scope"
 import * as Tool from "./internal/overlayCommand.js"
 import type { Chain } from "./LayerStore.js"
@@ -41,6 +42,22 @@ export const viewOptions = (chain: Chain): Effect.Effect<string, LayerStoreError
       )
 }
 
+// `mount` reports a missing layer as a missing device: say which layer it is.
+const explain = (store: LayerStore.Service, chain: Chain, refused: LayerStoreError.LayerStoreError) =>
+  Effect.flatMap(store.layers, (present) => {
+    const missing = chain.find((layer) => !HashSet.has(present, layer))
+    return Effect.fail(
+      missing === undefined
+        ? refused
+        : LayerStoreError.make({
+            operation: "mount",
+            path: store.path(missing),
+            code: "ENOENT",
+            detail: `the layer is not there, of an image of ${chain.length} layers`
+          })
+    )
+  })
+
 // A view that someone still reads is detached: it goes when its last reader does.
 const unmount = (mountpoint: string): Effect.Effect<void, never, CommandExecutor> =>
   Tool.run(Command.make("umount", "-n", mountpoint), { operation: "unmount", path: mountpoint }).pipe(
@@ -59,17 +76,16 @@ const unmount = (mountpoint: string): Effect.Effect<void, never, CommandExecutor
  * @example
  * ```ts
  * import * as Effect from "effect/Effect"
- * import type { Chain } from "effect-contree/local"
- * import { OverlayMount } from "effect-contree/local"
+ * import { type LayerStore, OverlayMount } from "effect-contree/local"
  *
- * const inspect = (chain: Chain) =>
+ * const inspect = (chain: LayerStore.Chain) =>
  *   Effect.scoped(Effect.flatMap(OverlayMount.view(chain), (root) => Effect.log(`the image is at ${root}`)))
  * ```
  *
  * @since 0.1.0
  * @category constructors
  */
-export const view = Effect.fn("OverlayMount.view")(function*(
+export const view = Effect.fn("OverlayMount.view")(function* (
   chain: Chain
 ): Effect.fn.Return<string, LayerStoreError.LayerStoreError, LayerStore | CommandExecutor | Scope.Scope> {
   const store = yield* LayerStore
@@ -87,7 +103,7 @@ export const view = Effect.fn("OverlayMount.view")(function*(
         Command.env({ LIBMOUNT_FORCE_MOUNT2: "always" })
       ),
       { operation: "mount", path: mountpoint, reason: "Mount" }
-    ),
+    ).pipe(Effect.catchAll((refused) => explain(store, chain, refused))),
     () => unmount(mountpoint)
   )
   return mountpoint

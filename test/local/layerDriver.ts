@@ -3,15 +3,16 @@
  * ends, or to be killed. The mode and its settings come as JSON in the first argument; the report goes to standard
  * output as JSON.
  */
+import type { CommandExecutor } from "@effect/platform/CommandExecutor"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Console, Effect, Exit, Fiber, HashSet, Layer, Schema, Scope } from "effect"
+import { Console, Effect, Exit, Fiber, HashSet, Layer, Logger, Schedule, Schema, Scope } from "effect"
 import { execFileSync } from "node:child_process"
-import { createHash } from "node:crypto"
 import * as Fs from "node:fs"
 import * as LayerSquash from "../../src/local/LayerSquash.js"
 import * as LayerStore from "../../src/local/LayerStore.js"
 import * as OverlayMount from "../../src/local/OverlayMount.js"
+import { change, difference, drift, dump, generator, timesOf } from "./randomTree.js"
 
 const Task = Schema.Union(
   Schema.Struct({
@@ -19,8 +20,11 @@ const Task = Schema.Union(
     data: Schema.String,
     seed: Schema.Number,
     generations: Schema.Number,
-    ids: Schema.Array(Schema.Number)
+    ids: Schema.Array(Schema.Number),
+    /** Whether there is a `tar`; without one, times are compared to the microsecond and apart. */
+    tar: Schema.Boolean
   }),
+  Schema.Struct({ mode: Schema.Literal("attributes"), data: Schema.String }),
   Schema.Struct({ mode: Schema.Literal("interrupt"), data: Schema.String, files: Schema.Number }),
   Schema.Struct({ mode: Schema.Literal("full"), data: Schema.String }),
   Schema.Struct({ mode: Schema.Literal("links"), data: Schema.String }),
@@ -28,136 +32,6 @@ const Task = Schema.Union(
   Schema.Struct({ mode: Schema.Literal("commits"), data: Schema.String }),
   Schema.Struct({ mode: Schema.Literal("cost"), data: Schema.String, root: Schema.String })
 )
-
-const LATIN1 = { encoding: "latin1" } as const
-const bytes = (path: string) => Buffer.from(path, "latin1")
-
-/** mulberry32 */
-const generator = (seed: number) => () => {
-  seed = (seed + 0x6d2b79f5) | 0
-  let t = Math.imul(seed ^ (seed >>> 15), 1 | seed)
-  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-  return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-}
-
-const paths = (root: string): Array<{ path: string; directory: boolean }> => {
-  const found: Array<{ path: string; directory: boolean }> = []
-  const walk = (at: string) => {
-    for (const entry of Fs.readdirSync(bytes(`${root}${at}`), { ...LATIN1, withFileTypes: true })) {
-      const path = `${at}/${entry.name}`
-      found.push({ path, directory: entry.isDirectory() })
-      if (entry.isDirectory()) {
-        walk(path)
-      }
-    }
-  }
-  walk("")
-  return found
-}
-
-/** Everything that a program in the image could see of a tree, one line for each path. */
-const dump = (root: string): Array<string> => {
-  const inodes = new Map<bigint, string>()
-  return [{ path: "", directory: true }, ...paths(root)]
-    .sort((a, b) => (a.path < b.path ? -1 : 1))
-    .map(({ path }) => {
-      const full = bytes(`${root}${path}`)
-      const stats = Fs.lstatSync(full, { bigint: true })
-      const content = stats.isFile()
-        ? createHash("sha256").update(Fs.readFileSync(full)).digest("hex").slice(0, 16)
-        : stats.isSymbolicLink()
-        ? Fs.readlinkSync(full, LATIN1)
-        : ""
-      const twin = stats.isDirectory() ? path : inodes.get(stats.ino) ?? path
-      inodes.set(stats.ino, twin)
-      return [
-        JSON.stringify(path),
-        stats.mode.toString(8),
-        stats.uid,
-        stats.gid,
-        stats.rdev,
-        stats.isDirectory() ? "" : stats.size,
-        stats.mtimeNs,
-        content,
-        twin
-      ].join(" ")
-    })
-}
-
-const difference = (before: ReadonlyArray<string>, after: ReadonlyArray<string>) => [
-  ...before.filter((line) => !after.includes(line)).map((line) => `- ${line}`),
-  ...after.filter((line) => !before.includes(line)).map((line) => `+ ${line}`)
-]
-
-const NAMES = ["a", "b", "c", "d", "-rf", "with space", "n\nl", "\xff\xe9", "\xc3\xa9", "*", ".wh.x"]
-
-/** One random change of the tree under `root`; a change that the kernel refuses (EXDEV, ENOTEMPTY) changes nothing. */
-const change = (root: string, random: () => number, ids: ReadonlyArray<number>): string => {
-  const pick = <A>(from: ReadonlyArray<A>): A | undefined => from[Math.floor(random() * from.length)]
-  const all = paths(root)
-  const directories = ["", ...all.filter((entry) => entry.directory).map((entry) => entry.path)]
-  const files = all.filter((entry) => !entry.directory).map((entry) => entry.path)
-  const regular = files.filter((path) => Fs.lstatSync(bytes(root + path)).isFile())
-  const fresh = () => `${pick(directories)}/${pick(NAMES)}`
-  const at = (path: string) => bytes(root + path)
-  const remove = (path: string) => Fs.rmSync(at(path), { recursive: true, force: true })
-  const fill = (path: string, depth: number) => {
-    Fs.mkdirSync(at(path))
-    for (const name of NAMES.slice(0, Math.floor(random() * 4))) {
-      if (depth > 0 && random() < 0.4) {
-        fill(`${path}/${name}`, depth - 1)
-      } else {
-        Fs.writeFileSync(at(`${path}/${name}`), String(random()))
-      }
-    }
-  }
-  const operations: Record<string, () => unknown> = {
-    create: () => Fs.writeFileSync(at(fresh()), String(random()), { flag: "wx" }),
-    append: () => Fs.appendFileSync(at(pick(regular) ?? ""), String(random())),
-    overwrite: () => Fs.writeFileSync(at(pick(regular) ?? ""), String(random())),
-    truncate: () => Fs.truncateSync(at(pick(regular) ?? ""), Math.floor(random() * 4)),
-    unlink: () => Fs.unlinkSync(at(pick(files) ?? "")),
-    rename: () => Fs.renameSync(at(pick(all)?.path ?? ""), at(random() < 0.5 ? fresh() : pick(all)?.path ?? "")),
-    directory: () => Fs.mkdirSync(at(fresh())),
-    tree: () => fill(fresh(), 2),
-    removeTree: () => remove(pick(directories.slice(1)) ?? "/none"),
-    // The directory comes back, so the overlay marks it opaque.
-    replaceTree: () => {
-      const path = pick(directories.slice(1))
-      if (path !== undefined) {
-        remove(path)
-        fill(path, 2)
-      }
-    },
-    fileToDirectory: () => {
-      const path = pick(files)
-      if (path !== undefined) {
-        remove(path)
-        fill(path, 1)
-      }
-    },
-    directoryToFile: () => {
-      const path = pick(directories.slice(1))
-      if (path !== undefined) {
-        remove(path)
-        Fs.writeFileSync(at(path), "was a directory")
-      }
-    },
-    mode: () => Fs.chmodSync(at(pick([...directories, ...regular]) ?? ""), pick([0o755, 0o700, 0o4755, 0o2775, 0o1777, 0o644, 0]) ?? 0),
-    owner: () => Fs.lchownSync(at(pick(all)?.path ?? ""), pick(ids) ?? 0, pick(ids) ?? 0),
-    time: () => Fs.lutimesSync(at(pick(all)?.path ?? ""), 1, Math.floor(random() * 2e9)),
-    symlink: () => Fs.symlinkSync(bytes(pick(["/", "..", "../../etc", "a", "\xff"]) ?? "a"), at(fresh())),
-    hardLink: () => Fs.linkSync(at(pick(files) ?? ""), at(fresh())),
-    fifo: () => execFileSync("mkfifo", [`${root}/fifo${Math.floor(random() * 3)}`], { stdio: "ignore" })
-  }
-  const name = pick(Object.keys(operations)) ?? ""
-  try {
-    operations[name]?.()
-    return name
-  } catch {
-    return `${name} refused`
-  }
-}
 
 const mountpoint = (data: string) => {
   const path = `${data}/mnt`
@@ -168,7 +42,7 @@ const mountpoint = (data: string) => {
 /** Does `work` in a writable overlay over the chain, as a sandbox would, and commits what it wrote. */
 const generation = (data: string, chain: LayerStore.Chain, work: (root: string) => void) =>
   Effect.scoped(
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const store = yield* LayerStore.LayerStore
       const run = yield* store.newRun(chain[0])
       const root = mountpoint(data)
@@ -192,7 +66,7 @@ const generation = (data: string, chain: LayerStore.Chain, work: (root: string) 
 
 const importRoot = (fill: (root: string) => void) =>
   Effect.scoped(
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const store = yield* LayerStore.LayerStore
       const imported = yield* store.newImport
       Fs.chmodSync(imported.root, 0o755)
@@ -202,17 +76,24 @@ const importRoot = (fill: (root: string) => void) =>
     })
   )
 
-const dumpOf = (chain: LayerStore.Chain) => Effect.scoped(Effect.map(OverlayMount.view(chain), dump))
+const seenIn = <A>(chain: LayerStore.Chain, look: (root: string) => A) =>
+  Effect.scoped(Effect.map(OverlayMount.view(chain), look))
+
+const dumpOf = (chain: LayerStore.Chain, times = true) => seenIn(chain, (root) => dump(root, times))
 
 const mountsBelow = (data: string) =>
-  Fs.readFileSync("/proc/self/mountinfo", "utf8").split("\n").filter((line) => line.includes(`${data}/`)).length
+  Fs.readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .filter((line) => line.includes(`${data}/`)).length
 
-/** The temporaries but the folder of the whiteout inode. */
-const temporaries = (data: string) =>
-  Fs.readdirSync(`${data}/t`).filter((name) => {
-    const inside = Fs.readdirSync(`${data}/t/${name}`)
-    return inside.length === 0 || inside.some((file) => !Fs.lstatSync(`${data}/t/${name}/${file}`).isCharacterDevice())
-  })
+/** The first temporary is the squash's folder of whiteouts; what else is there after a while was left. */
+const temporaries = (data: string) => {
+  const others = Effect.sync(() => Fs.readdirSync(`${data}/t`).filter((name) => name !== "0"))
+  return others.pipe(
+    Effect.repeat({ until: (names) => names.length === 0, schedule: Schedule.spaced(20), times: 100 }),
+    Effect.zipRight(others)
+  )
+}
 
 const storeLayer = (data: string, known: ReadonlyArray<string> = []) =>
   LayerStore.layer({
@@ -223,8 +104,19 @@ const storeLayer = (data: string, known: ReadonlyArray<string> = []) =>
 const layers = (data: string) => LayerSquash.layer.pipe(Layer.provideMerge(storeLayer(data)))
 
 /** Random generations with a flatten every few of them; the view is compared before and after each. */
-const generations = (task: { data: string; seed: number; generations: number; ids: ReadonlyArray<number> }) =>
-  Effect.gen(function*() {
+const generations = (task: {
+  data: string
+  seed: number
+  generations: number
+  ids: ReadonlyArray<number>
+  tar: boolean
+}) =>
+  Effect.gen(function* () {
+    if (!task.tar) {
+      Fs.mkdirSync(`${task.data}/bin`)
+      Fs.writeFileSync(`${task.data}/bin/tar`, "#!/bin/sh\nexit 1\n", { mode: 0o755 })
+      process.env.PATH = `${task.data}/bin:${process.env.PATH}`
+    }
     const squash = yield* LayerSquash.LayerSquash
     const random = generator(task.seed)
     const seen: Record<string, number> = {}
@@ -237,21 +129,27 @@ const generations = (task: { data: string; seed: number; generations: number; id
     let chain = yield* importRoot(changes(150))
     const mismatches: Array<string> = []
     let flattened = 0
+    let moved = 0
     let deepest = 1
     for (let n = 0; n < task.generations && mismatches.length === 0; n++) {
       chain = yield* generation(task.data, chain, changes(1 + Math.floor(random() * 6)))
       deepest = Math.max(deepest, chain.length)
       if (random() < 0.25) {
-        const before = yield* dumpOf(chain)
+        const before = yield* dumpOf(chain, task.tar)
+        const timesBefore = yield* seenIn(chain, timesOf)
         const keep = random() < 0.7 ? 1 : 2
         const shorter = yield* squash.flatten(chain, { keep })
         flattened += shorter === chain ? 0 : 1
-        mismatches.push(...difference(before, yield* dumpOf(shorter)).map((line) => `generation ${n}: ${line}`))
+        mismatches.push(
+          ...difference(before, yield* dumpOf(shorter, task.tar)).map((line) => `generation ${n}: ${line}`)
+        )
+        moved = Math.max(moved, drift(timesBefore, yield* seenIn(shorter, timesOf)))
         chain = shorter
       }
     }
     return {
       flattened,
+      moved,
       deepest,
       paths: (yield* dumpOf(chain)).length,
       seen,
@@ -260,9 +158,37 @@ const generations = (task: { data: string; seed: number; generations: number; id
     }
   }).pipe(Effect.provide(layers(task.data)))
 
+/** An extended attribute of a directory before and after a flatten; `tar` gives it and reads it back. */
+const attributes = (task: { data: string }) =>
+  Effect.gen(function* () {
+    const squash = yield* LayerSquash.LayerSquash
+    const archive = `${task.data}/attributes.tar`
+    Fs.mkdirSync(`${task.data}/source/noted`, { recursive: true })
+    execFileSync("tar", [
+      "-C",
+      `${task.data}/source`,
+      "--format=posix",
+      "--pax-option=SCHILY.xattr.user.note:=kept",
+      "-cf",
+      archive,
+      "noted"
+    ])
+    let chain = yield* importRoot((root) => Fs.mkdirSync(`${root}/noted`))
+    chain = yield* generation(task.data, chain, (root) => {
+      execFileSync("tar", ["-C", root, "--xattrs", "--xattrs-include=user.*", "-xpf", archive])
+    })
+    chain = yield* generation(task.data, chain, (root) => Fs.writeFileSync(`${root}/noted/file`, ""))
+    const shorter = yield* squash.flatten(chain)
+    const noted = (root: string) =>
+      execFileSync("tar", ["-C", root, "--format=posix", "--xattrs", "--xattrs-include=user.*", "-cf", "-", "noted"])
+        .toString("latin1")
+        .includes("SCHILY.xattr.user.note=kept")
+    return { layers: shorter.length, before: yield* seenIn(chain, noted), after: yield* seenIn(shorter, noted) }
+  }).pipe(Effect.provide(layers(task.data)))
+
 /** Flattens that are interrupted at many moments, then one that is not. */
 const interrupt = (task: { data: string; files: number }) =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const squash = yield* LayerSquash.LayerSquash
     let chain = yield* importRoot((root) => Fs.writeFileSync(`${root}/base`, "base"))
     for (const part of ["one", "two", "three"]) {
@@ -295,23 +221,22 @@ const interrupt = (task: { data: string; files: number }) =>
         left.push(`mount after ${delay} ms`)
       }
     }
-    yield* Effect.sleep(500)
-    left.push(...temporaries(task.data).map((name) => `temporary ${name}`))
+    left.push(...(yield* temporaries(task.data)).map((name) => `temporary ${name}`))
     const shorter = yield* squash.flatten(chain)
     return { interrupted, left, mismatches: difference(before, yield* dumpOf(shorter)).slice(0, 20) }
   }).pipe(Effect.provide(layers(task.data)))
 
 /** A store on a file system that runs full, first of bytes and then of inodes. */
 const full = (task: { data: string }) =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     execFileSync("mount", ["-n", "-t", "tmpfs", "-o", "size=4m,nr_inodes=400", "tmpfs", task.data])
     const scope = yield* Scope.make()
     const context = yield* Layer.buildWithScope(layers(task.data), scope)
-    const report = yield* Effect.gen(function*() {
+    const report = yield* Effect.gen(function* () {
       const store = yield* LayerStore.LayerStore
       const squash = yield* LayerSquash.LayerSquash
       const spare = yield* importRoot((root) => {
-        for (let i = 0; i < 150; i++) {
+        for (let i = 0; i < 220; i++) {
           Fs.writeFileSync(`${root}/${i}`, "")
         }
       })
@@ -325,30 +250,28 @@ const full = (task: { data: string }) =>
       }
       const before = yield* dumpOf(chain)
       const names = Fs.readdirSync(`${task.data}/l`).sort()
-      // 400 inodes less 150, 100 and some folders: the squash runs out of them half-way.
+      // 400 inodes less 220, 100 and some folders: the squash runs out of them half-way.
       const squashed = yield* Effect.flip(squash.flatten(chain))
+      yield* temporaries(task.data)
       const runError = yield* Effect.scoped(
-        Effect.gen(function*() {
+        Effect.gen(function* () {
           const hog = yield* store.newImport
           let count = 0
-          while (
-            yield* Effect.try(() => Fs.writeFileSync(`${hog.root}/${count++}`, "")).pipe(Effect.isSuccess)
-          ) {
+          while (yield* Effect.try(() => Fs.writeFileSync(`${hog.root}/${count++}`, "")).pipe(Effect.isSuccess)) {
             // until there is no inode
           }
           return yield* Effect.flip(Effect.scoped(store.newRun(chain[0])))
         })
       )
-      yield* Effect.sleep(200)
       const sound = {
         names: Fs.readdirSync(`${task.data}/l`).sort().join() === names.join(),
         runs: Fs.readdirSync(`${task.data}/r`),
-        temporaries: temporaries(task.data),
+        temporaries: yield* temporaries(task.data),
         mounts: mountsBelow(`${task.data}/t`),
         difference: difference(before, yield* dumpOf(chain))
       }
       yield* store.remove([spare[0]])
-      yield* Effect.sleep(200)
+      yield* temporaries(task.data)
       const after = yield* squash.flatten(chain)
       return {
         squash: { ...squashed, message: squashed.message },
@@ -363,7 +286,7 @@ const full = (task: { data: string }) =>
 
 /** Inodes at the file system's limit of hard links: the whiteout's, and a file's that the squash shares. */
 const links = (task: { data: string }) =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const squash = yield* LayerSquash.LayerSquash
     const store = yield* LayerStore.LayerStore
     const saturate = (path: string) => {
@@ -405,53 +328,80 @@ const links = (task: { data: string }) =>
       counts,
       mismatches: difference(before, yield* dumpOf(shorter)),
       whiteouts: Fs.readdirSync(`${store.path(shorter[0])}/old`).length,
-      ownFile: Fs.lstatSync(`${store.path(shorter[0])}/shared`).ino !== Fs.lstatSync(`${store.path(first[0])}/shared`).ino
+      ownFile:
+        Fs.lstatSync(`${store.path(shorter[0])}/shared`).ino !== Fs.lstatSync(`${store.path(first[0])}/shared`).ino
     }
   }).pipe(Effect.provide(layers(task.data)))
 
 /** Views: of one layer, of several, while in use, and of what cannot be mounted. */
 const views = (task: { data: string }) =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const store = yield* LayerStore.LayerStore
     const base = yield* importRoot((root) => Fs.writeFileSync(`${root}/base`, "base"))
     const chain = yield* generation(task.data, base, (root) => Fs.writeFileSync(`${root}/top`, "top"))
     const untouched = yield* generation(task.data, chain, () => {})
     const touchedRoot = yield* generation(task.data, chain, (root) => Fs.chmodSync(root, 0o1777))
-    const single = yield* Effect.scoped(Effect.map(OverlayMount.view(base), (root) => ({
-      own: root === store.path(base[0]),
-      names: Fs.readdirSync(root)
-    })))
-    const several = yield* Effect.scoped(Effect.map(OverlayMount.view(chain), (root) => {
-      let writable = true
-      try {
-        Fs.writeFileSync(`${root}/new`, "")
-      } catch {
-        writable = false
-      }
-      return { names: Fs.readdirSync(root).sort(), writable, mounts: mountsBelow(task.data) }
-    }))
+    const single = yield* Effect.scoped(
+      Effect.map(OverlayMount.view(base), (root) => ({
+        own: root === store.path(base[0]),
+        names: Fs.readdirSync(root)
+      }))
+    )
+    const several = yield* Effect.scoped(
+      Effect.map(OverlayMount.view(chain), (root) => {
+        let writable = true
+        try {
+          Fs.writeFileSync(`${root}/new`, "")
+        } catch {
+          writable = false
+        }
+        return { names: Fs.readdirSync(root).sort(), writable, mounts: mountsBelow(task.data) }
+      })
+    )
+    // A run that ends with something still mounted in it: what is mounted must not be emptied with it.
+    Fs.mkdirSync(`${task.data}/precious`)
+    Fs.writeFileSync(`${task.data}/precious/file`, "kept")
+    yield* Effect.scoped(
+      Effect.gen(function* () {
+        const run = yield* store.newRun(base[0])
+        Fs.mkdirSync(`${run.upper}/a b`)
+        execFileSync("mount", ["-n", "--bind", `${task.data}/precious`, `${run.upper}/a b`])
+      })
+    )
+    yield* Effect.sleep(100)
+    const precious = Fs.existsSync(`${task.data}/precious/file`)
+    for (const name of Fs.readdirSync(`${task.data}/t`).filter((name) => Fs.existsSync(`${task.data}/t/${name}/u`))) {
+      execFileSync("umount", ["-n", `${task.data}/t/${name}/u/a b`])
+      Fs.rmSync(`${task.data}/t/${name}`, { recursive: true })
+    }
     // An open file keeps the view busy: its scope must end all the same, and the reader keeps its file.
     const descriptor = yield* Effect.scoped(
       Effect.map(OverlayMount.view(chain), (root) => Fs.openSync(`${root}/top`, "r"))
     )
     const read = Fs.readFileSync(descriptor, "utf8")
     Fs.closeSync(descriptor)
-    const missing = LayerStore.LayerName.make("zzzz")
-    const mountError = yield* Effect.flip(Effect.scoped(OverlayMount.view([missing, ...base])))
+    const missing = yield* Effect.flip(Effect.scoped(OverlayMount.view([LayerStore.LayerName.make("zzzz"), ...base])))
+    // The kernel refuses a layer that is no directory.
+    const file = yield* importRoot(() => {})
+    Fs.rmdirSync(store.path(file[0]))
+    Fs.writeFileSync(store.path(file[0]), "")
+    const refused = yield* Effect.flip(Effect.scoped(OverlayMount.view([file[0], ...base])))
     const squash = yield* LayerSquash.LayerSquash
-    const foreign = yield* Effect.scoped(Effect.gen(function*() {
-      const into = yield* store.newImport
-      const other = yield* importRoot((root) => Fs.mkdirSync(`${root}/base`))
-      return yield* Effect.flip(
-        squash.squash({
-          view: store.path(base[0]),
-          base: store.path(base[0]),
-          deltas: [store.path(other[0])],
-          into: into.root
-        })
-      )
-    }))
-    // Names of up to three characters stay below 255 bytes for 48 layers only: deeper is what FORCE_MOUNT2 is for.
+    const foreign = yield* Effect.scoped(
+      Effect.gen(function* () {
+        const into = yield* store.newImport
+        const other = yield* importRoot((root) => Fs.mkdirSync(`${root}/base`))
+        return yield* Effect.flip(
+          squash.squash({
+            view: store.path(base[0]),
+            base: store.path(base[0]),
+            deltas: [store.path(other[0])],
+            into: into.root
+          })
+        )
+      })
+    )
+    // Above 255 bytes of options, which the newer mount API refuses.
     let deep = chain
     for (let i = 0; i < 120; i++) {
       deep = yield* generation(task.data, deep, (root) => Fs.appendFileSync(`${root}/top`, "."))
@@ -463,23 +413,25 @@ const views = (task: { data: string }) =>
       single,
       several,
       read,
-      mountError: { ...mountError },
+      precious,
+      missing: { ...missing },
+      refused: { ...refused },
       foreign: { ...foreign },
       deep: { layers: deep.length, size: depth },
-      temporaries: temporaries(task.data),
+      temporaries: yield* temporaries(task.data),
       mounts: mountsBelow(task.data)
     }
   }).pipe(Effect.provide(layers(task.data)))
 
 /** Commits until it is killed; a name is printed once its layer is committed. */
 const commits = (task: { data: string }) =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const store = yield* LayerStore.LayerStore
     const base = yield* importRoot(() => {})
     yield* Console.log(base[0])
     return yield* Effect.forever(
       Effect.scoped(
-        Effect.gen(function*() {
+        Effect.gen(function* () {
           const run = yield* store.newRun(base[0])
           for (let i = 0; i < 20; i++) {
             Fs.writeFileSync(`${run.upper}/${i}`, "whole")
@@ -492,7 +444,7 @@ const commits = (task: { data: string }) =>
 
 /** Times on a real root: of a commit, and of a flatten of 48 generations. */
 const cost = (task: { data: string; root: string }) =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const store = yield* LayerStore.LayerStore
     const squash = yield* LayerSquash.LayerSquash
     const timed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
@@ -560,10 +512,16 @@ const cost = (task: { data: string; root: string }) =>
     const median = (values: ReadonlyArray<number>) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]
     return {
       medians: Object.fromEntries(
-        ["newRun", "isEmpty", "commit", "cost", "close"].map((key) => [key, median(commitTimes.map((t) => t[key] ?? 0))])
+        ["newRun", "isEmpty", "commit", "cost", "close"].map((key) => [
+          key,
+          median(commitTimes.map((t) => t[key] ?? 0))
+        ])
       ),
       minima: Object.fromEntries(
-        ["newRun", "isEmpty", "commit", "cost", "close"].map((key) => [key, Math.min(...commitTimes.map((t) => t[key] ?? 0))])
+        ["newRun", "isEmpty", "commit", "cost", "close"].map((key) => [
+          key,
+          Math.min(...commitTimes.map((t) => t[key] ?? 0))
+        ])
       ),
       flattenTimes,
       lag,
@@ -574,10 +532,12 @@ const cost = (task: { data: string; root: string }) =>
     }
   }).pipe(Effect.provide(layers(task.data)))
 
-const report = (task: typeof Task.Type) => {
+const report = (task: typeof Task.Type): Effect.Effect<unknown, unknown, CommandExecutor> => {
   switch (task.mode) {
     case "generations":
       return generations(task)
+    case "attributes":
+      return attributes(task)
     case "interrupt":
       return interrupt(task)
     case "full":
@@ -597,5 +557,7 @@ Schema.decodeUnknown(Schema.parseJson(Task))(process.argv[2]).pipe(
   Effect.flatMap(report),
   Effect.flatMap((result) => Console.log(JSON.stringify(result))),
   Effect.provide(NodeContext.layer),
+  // Standard output is the report's.
+  Effect.provide(Logger.replace(Logger.defaultLogger, Logger.withConsoleError(Logger.logfmtLogger))),
   NodeRuntime.runMain
 )

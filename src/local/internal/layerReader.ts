@@ -4,18 +4,15 @@
  * This is Node's and tar-stream's callback world, kept in one place: bytes go in through `write` and `end`, the
  * result comes out once through `onDone`, and `close` stops everything and reports when nothing is under way any more.
  */
+import * as Schema from "effect/Schema"
 import { execFile } from "node:child_process"
 import * as fs from "node:fs"
 import { pipeline, Transform } from "node:stream"
-import { extract, type Headers } from "tar-stream"
+import { setImmediate } from "node:timers"
+import { extract, type ExtractEvents, type Header } from "tar-stream"
 import { LayerArchiveError } from "../LayerArchiveError.js"
 import { compressionOf, decoderOf, MAGIC_LENGTH } from "./layerDecoder.js"
 import type { Entry, EntryKind, LayerTree } from "./layerTree.js"
-
-/** tar-stream keeps the PAX records of an entry beside its header; its types do not say so. */
-interface TarHeader extends Headers {
-  readonly pax?: Readonly<Record<string, string>> | null
-}
 
 /** What was counted over all layers of an image. */
 export interface Tally {
@@ -52,9 +49,18 @@ const GATHERED = 256 * 1024
 /** After so many entries the event loop gets its turn. */
 const BURST = 32
 
-const EMPTY = new Uint8Array(0)
+type Body = ExtractEvents["entry"][1]
 
-const kindOf = (type: Headers["type"]): EntryKind | "device" | undefined => {
+/**
+ * Archives of old tools have no magic number, and names as latin1 are names as bytes: not every name in a real image
+ * is UTF-8. tar-stream's types know neither option.
+ */
+const PARSER: NonNullable<Parameters<typeof extract>[0]> & {
+  readonly allowUnknownFormat: boolean
+  readonly filenameEncoding: string
+} = { allowUnknownFormat: true, filenameEncoding: "latin1" }
+
+const kindOf = (type: Header["type"]): EntryKind | "device" | undefined => {
   switch (type) {
     case "file":
     case "contiguous-file":
@@ -72,33 +78,31 @@ const kindOf = (type: Headers["type"]): EntryKind | "device" | undefined => {
   }
 }
 
-/** Names in PAX records are UTF-8, those in headers are read as bytes. */
-const bytesOf = (pax: string | undefined, header: string | null | undefined): string =>
+type Pax = Readonly<Record<string, string>>
+
+const isPax = Schema.is(Schema.Record({ key: Schema.String, value: Schema.String }))
+
+/** tar-stream applies only the names and the size of an extended header, and keeps the rest of it untyped. */
+const paxOf = (header: Header): Pax => (isPax(header.pax) ? header.pax : {})
+
+/** Names in extended headers are UTF-8, those in plain ones were read as bytes. */
+const bytesOf = (pax: string | undefined, header: string | null): string =>
   pax === undefined ? (header ?? "") : Buffer.from(pax, "utf8").toString("latin1")
 
-const numberOf = (pax: string | undefined, header: number | undefined): number =>
-  pax === undefined ? (header ?? 0) : Number(pax)
+const isId = (value: number): boolean => Number.isInteger(value) && value >= 0 && value < 0xffffffff
 
-const entryOf = (header: TarHeader, kind: EntryKind): Entry | undefined => {
-  const pax = header.pax ?? {}
+const entryOf = (header: Header, pax: Pax, name: string, kind: EntryKind): Entry | undefined => {
   const entry: Entry = {
-    name: bytesOf(pax["path"], header.name),
+    name,
     kind,
     target: bytesOf(pax["linkpath"], header.linkname),
-    mode: (header.mode ?? 0) & 0o7777,
-    uid: numberOf(pax["uid"], header.uid),
-    gid: numberOf(pax["gid"], header.gid),
-    mtime: pax["mtime"] === undefined ? (header.mtime?.getTime() ?? 0) / 1000 : Number(pax["mtime"])
+    mode: header.mode & 0o7777,
+    uid: Number(pax["uid"] ?? header.uid),
+    gid: Number(pax["gid"] ?? header.gid),
+    mtime: pax["mtime"] === undefined ? header.mtime.getTime() / 1000 : Number(pax["mtime"])
   }
-  const id = (value: number): boolean => Number.isInteger(value) && value >= 0 && value < 0xffffffff
-  return id(entry.uid) && id(entry.gid) && Number.isFinite(entry.mtime) ? entry : undefined
+  return isId(entry.uid) && isId(entry.gid) && Number.isFinite(entry.mtime) ? entry : undefined
 }
-
-const isSparse = (pax: Readonly<Record<string, string>> | null | undefined): boolean =>
-  Object.keys(pax ?? {}).some((key) => key.startsWith("GNU.sparse."))
-
-const hasAttributes = (pax: Readonly<Record<string, string>> | null | undefined): boolean =>
-  Object.keys(pax ?? {}).some((key) => key.startsWith("SCHILY.xattr.") || key.startsWith("LIBARCHIVE.xattr."))
 
 const concat = (head: Uint8Array, chunk: Uint8Array): Uint8Array =>
   head.length === 0 ? chunk : Buffer.concat([head, chunk])
@@ -113,7 +117,7 @@ const writeAll = (file: number, pieces: ReadonlyArray<Uint8Array>): void => {
 export const readLayer = (options: LayerReaderOptions): LayerReader => {
   const { tally, tree } = options
   let decoder: Transform | undefined
-  let head = EMPTY
+  let head: Uint8Array = new Uint8Array(0)
   let closed = false
   let pending = 0
   let whenIdle: (() => void) | undefined
@@ -136,8 +140,7 @@ export const readLayer = (options: LayerReaderOptions): LayerReader => {
     report?.(error)
   }
 
-  // Names as latin1 are names as bytes: not every name in a real image is UTF-8.
-  const parser = extract({ allowUnknownFormat: true, filenameEncoding: "latin1" })
+  const parser = extract(PARSER)
 
   const meter = new Transform({
     transform(chunk: Uint8Array, _encoding, done) {
@@ -147,7 +150,7 @@ export const readLayer = (options: LayerReaderOptions): LayerReader => {
     }
   })
 
-  parser.on("entry", (header: TarHeader, body, next) => {
+  parser.on("entry", (header, body, next) => {
     const proceed = (result: unknown): void => {
       if (closed) return
       if (result instanceof LayerArchiveError) {
@@ -160,18 +163,26 @@ export const readLayer = (options: LayerReaderOptions): LayerReader => {
     // Its failure is the parser's, which `pipeline` reports.
     body.on("error", () => {})
 
+    const size = header.size
+    const pax = paxOf(header)
+    const name = bytesOf(pax["path"], header.name)
     const skip = (): void => {
+      // tar-stream does not ask for the body of an entry without one.
+      if (size === 0 || header.type === "directory") {
+        proceed(undefined)
+        return
+      }
       body.on("end", () => proceed(undefined))
       body.resume()
     }
 
     if (tally.entries >= options.maxEntries) {
-      proceed(tree.error("TooLarge", header.name, `the layers hold more than ${options.maxEntries} entries`))
+      proceed(tree.error("TooLarge", name, `the layers hold more than ${options.maxEntries} entries`))
       return
     }
     const kind = kindOf(header.type)
-    if (kind === undefined || isSparse(header.pax)) {
-      proceed(tree.error("Unsupported", header.name, "it is a sparse file or of another type that images do not have"))
+    if (kind === undefined || Object.keys(pax).some((key) => key.startsWith("GNU.sparse."))) {
+      proceed(tree.error("Unsupported", name, "it is a sparse file or of another type that images do not have"))
       return
     }
     if (kind === "device") {
@@ -180,87 +191,91 @@ export const readLayer = (options: LayerReaderOptions): LayerReader => {
       skip()
       return
     }
-    if (hasAttributes(header.pax)) tally.attributes++
-    const entry = entryOf(header, kind)
+    if (Object.keys(pax).some((key) => key.startsWith("SCHILY.xattr."))) tally.attributes++
+    const entry = entryOf(header, pax, name, kind)
     if (entry === undefined) {
-      proceed(tree.error("Malformed", header.name, "its owner or its time is no number that a file can have"))
+      proceed(tree.error("Malformed", name, "its owner or its time is no number that a file can have"))
       return
     }
     const path = tree.place(entry)
-    if (path instanceof LayerArchiveError) {
-      proceed(path)
-      return
+    if (path instanceof LayerArchiveError) proceed(path)
+    else if (path === undefined) skip()
+    else {
+      tally.contents += size
+      if (size <= GATHERED) gather(entry, path, size, body, proceed)
+      else spill(entry, path, body, proceed)
     }
-    if (path === undefined) {
-      skip()
-      return
-    }
-    const size = header.size ?? 0
-    tally.contents += size
-    if (size <= GATHERED) {
-      const pieces: Array<Uint8Array> = []
-      body.on("data", (piece: Uint8Array) => pieces.push(piece))
-      body.on("end", () => {
-        if (closed) return
-        proceed(
-          tree.attempt(entry.name, () => {
-            const file = tree.create(path)
-            try {
-              writeAll(file, pieces)
-            } catch (cause) {
-              fs.closeSync(file)
-              throw cause
-            }
+  })
+
+  /** Writes a small file once all of it is there: one burst of system calls. */
+  const gather = (entry: Entry, path: string, size: number, body: Body, proceed: (result: unknown) => void): void => {
+    const pieces: Array<Uint8Array> = []
+    const write = (): void => {
+      if (closed) return
+      proceed(
+        tree.attempt(entry.name, () => {
+          const file = tree.create(path)
+          try {
+            writeAll(file, pieces)
             tree.finishFile(file, entry)
-          })
-        )
-      })
+          } finally {
+            fs.closeSync(file)
+          }
+        })
+      )
+    }
+    if (size === 0) {
+      write()
       return
     }
+    body.on("data", (piece) => {
+      if (piece instanceof Uint8Array) pieces.push(piece)
+    })
+    body.on("end", write)
+  }
+
+  /** Writes a large file piece by piece, and takes the next piece when the last one is written. */
+  const spill = (entry: Entry, path: string, body: Body, proceed: (result: unknown) => void): void => {
     const file = tree.attempt(entry.name, () => tree.create(path))
     if (typeof file !== "number") {
       proceed(file)
       return
     }
-    // A file that is cut short is closed by the failure of its body.
     let open = true
+    let writing = false
     const shut = (): void => {
-      if (open && pending === 0) {
-        open = false
-        fs.closeSync(file)
-      }
+      if (!open || writing) return
+      open = false
+      fs.closeSync(file)
     }
-    body.on("close", shut)
-    body.on("data", (piece: Uint8Array) => {
+    const write = (piece: Uint8Array): void => {
+      writing = true
+      fs.write(
+        file,
+        piece,
+        tracked((error: Error | null, written: number) => {
+          writing = false
+          if (error !== null) proceed(tree.ioError(entry.name, error))
+          if (error !== null || body.destroyed) shut()
+          else if (written < piece.length) write(piece.subarray(written))
+          else body.resume()
+        })
+      )
+    }
+    body.on("data", (piece) => {
+      if (!(piece instanceof Uint8Array)) return
       body.pause()
-      const writeFrom = (at: number): void => {
-        fs.write(
-          file,
-          piece,
-          at,
-          piece.length - at,
-          null,
-          tracked((error, written) => {
-            if (error !== null) {
-              if (!closed) proceed(tree.attempt(entry.name, () => { throw error }))
-            } else if (closed) {
-              shut()
-            } else if (at + written < piece.length) {
-              writeFrom(at + written)
-            } else {
-              body.resume()
-            }
-          })
-        )
-      }
-      writeFrom(0)
+      write(piece)
     })
     body.on("end", () => {
-      if (closed || !open) return
-      open = false
-      proceed(tree.attempt(entry.name, () => tree.finishFile(file, entry)))
+      if (!open || closed) return
+      const result = tree.attempt(entry.name, () => tree.finishFile(file, entry))
+      shut()
+      proceed(result)
     })
-  })
+    // Also where the archive is cut short or the reader is closed.
+    body.on("close", shut)
+  }
 
   const start = (): Transform => {
     const compression = compressionOf(head)

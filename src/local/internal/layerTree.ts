@@ -44,7 +44,7 @@ export interface LayerTreeOptions {
   /** A folder on the same file system that takes what is removed; its owner deletes it. */
   readonly trash: string
   readonly idShift: number
-  readonly ownership: "mapped" | "single"
+  readonly ownership: "full" | "single"
 }
 
 const WHITEOUT = ".wh."
@@ -69,9 +69,6 @@ const parentOf = (path: string): string => {
 
 const join = (folder: string, name: string): string => (folder === "" ? name : `${folder}/${name}`)
 
-const codeOf = (cause: unknown): string =>
-  cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : ""
-
 /** What the system says, without the host's path in it. */
 const describe = (cause: unknown): string =>
   cause instanceof Error ? (cause.message.split(", ")[0] ?? cause.message).replace(/ '.*$/s, "") : String(cause)
@@ -84,6 +81,7 @@ export class LayerTree {
   /** What the layer at hand has put down: its whiteouts hide lower layers only. */
   private readonly placed = new Set<string>()
   private layer = ""
+  private layers = 0
   private removed = 0
   private readonly prefix: string
 
@@ -93,6 +91,7 @@ export class LayerTree {
 
   startLayer(name: string): void {
     this.layer = name
+    this.layers++
     this.placed.clear()
   }
 
@@ -100,19 +99,20 @@ export class LayerTree {
     return make({ reason, layer: this.layer, entry: display(entry), detail })
   }
 
+  ioError(entry: string, cause: unknown): LayerArchiveError {
+    return this.error("Io", entry, describe(cause))
+  }
+
   /** Runs calls of `node:fs`; what they throw is about `entry`. */
   attempt<A>(entry: string, f: () => A): A | LayerArchiveError {
     try {
       return f()
     } catch (cause) {
-      return this.error("Io", entry, describe(cause))
+      return this.ioError(entry, cause)
     }
   }
 
-  /**
-   * Makes an entry without content. For a file it gives the path at which `create` may open it, and nothing where
-   * there is nothing more to do.
-   */
+  /** Makes an entry; for a file it gives the path at which `create` may open it, otherwise nothing. */
   place(entry: Entry): string | undefined | LayerArchiveError {
     const name = this.normalize(entry.name)
     if (typeof name !== "string") return name
@@ -121,25 +121,15 @@ export class LayerTree {
 
   /** Opens a new file at a path that `place` gave. */
   create(path: string): number {
-    try {
-      return fs.openSync(this.at(path), CREATE, 0o600)
-    } catch (cause) {
-      if (codeOf(cause) !== "EEXIST") throw cause
-      this.clear(path)
-      return fs.openSync(this.at(path), CREATE, 0o600)
-    }
+    return fs.openSync(this.at(path), CREATE, 0o600)
   }
 
-  /** Gives an open file its owner, mode and time, and closes it. */
-  finishFile(file: number, entry: Attributes): void {
-    try {
-      // A change of owner takes the setuid bit away, so the mode comes after it.
-      this.own(entry, (uid, gid) => fs.fchownSync(file, uid, gid))
-      fs.fchmodSync(file, entry.mode)
-      if (entry.mtime !== undefined) fs.futimesSync(file, entry.mtime, entry.mtime)
-    } finally {
-      fs.closeSync(file)
-    }
+  /** Gives an open file its owner, mode and time. */
+  finishFile(file: number, entry: Entry): void {
+    // A change of owner takes the setuid bit away, so the mode comes after it.
+    this.own(entry, (uid, gid) => fs.fchownSync(file, uid, gid))
+    fs.fchmodSync(file, entry.mode)
+    fs.futimesSync(file, entry.mtime, entry.mtime)
   }
 
   /** The places that are to become fifos, to be made by a program: Node has no call for it. */
@@ -183,12 +173,15 @@ export class LayerTree {
   }
 
   private own(attributes: Attributes, chown: (uid: number, gid: number) => void): void {
+    const change = (): void => chown(attributes.uid + this.options.idShift, attributes.gid + this.options.idShift)
+    if (this.options.ownership === "full") {
+      change()
+      return
+    }
     try {
-      chown(attributes.uid + this.options.idShift, attributes.gid + this.options.idShift)
-    } catch (cause) {
+      change()
+    } catch {
       // Where the user namespace has a single id, the kernel refuses every other one.
-      const refused = codeOf(cause) === "EPERM" || codeOf(cause) === "EINVAL"
-      if (!(refused && this.options.ownership === "single")) throw cause
     }
   }
 
@@ -221,16 +214,23 @@ export class LayerTree {
     const folder = this.folder(folderName, entry.name, true)
     if (typeof folder !== "string") return folder
     const path = join(folder, base)
+    const occupied = this.layers > 1 || this.placed.has(path)
     this.placed.add(path)
+    if (entry.kind === "link") return this.placeLink(entry, path)
+    if (entry.kind === "directory" && this.folders.has(path)) {
+      this.folders.set(path, entry)
+      return undefined
+    }
+    if (occupied) this.clear(path)
     switch (entry.kind) {
       case "file":
         return path
       case "directory":
-        return this.placeFolder(entry, path)
+        fs.mkdirSync(this.at(path), 0o700)
+        this.folders.set(path, entry)
+        return undefined
       case "symlink":
         return this.placeSymlink(entry, path)
-      case "link":
-        return this.placeLink(entry, path)
       case "fifo":
         // The placeholder keeps later entries, whiteouts and links right until the fifos are made.
         fs.closeSync(this.create(path))
@@ -239,18 +239,14 @@ export class LayerTree {
     }
   }
 
-  private placeFolder(entry: Entry, path: string): undefined {
-    if (!this.folders.has(path)) this.replacing(path, () => fs.mkdirSync(this.at(path), 0o700))
-    this.folders.set(path, entry)
-  }
-
   private placeSymlink(entry: Entry, path: string): undefined | LayerArchiveError {
     if (entry.target === "" || entry.target.includes("\0")) {
       return this.error("Malformed", entry.name, "it is a symbolic link without a valid target")
     }
-    this.replacing(path, () => fs.symlinkSync(Buffer.from(entry.target, "latin1"), this.at(path)))
+    fs.symlinkSync(Buffer.from(entry.target, "latin1"), this.at(path))
     this.own(entry, (uid, gid) => fs.lchownSync(this.at(path), uid, gid))
     fs.lutimesSync(this.at(path), entry.mtime, entry.mtime)
+    return undefined
   }
 
   private placeLink(entry: Entry, path: string): undefined | LayerArchiveError {
@@ -270,10 +266,12 @@ export class LayerTree {
     }
     if (found.isDirectory()) return refused("Malformed", "which is a folder")
     if (target === path) return undefined
+    this.clear(path)
     // link(2) does not follow a link in the last component.
-    this.replacing(path, () => fs.linkSync(this.at(target), this.at(path)))
+    fs.linkSync(this.at(target), this.at(path))
     const fifo = this.fifos.get(target)
     if (fifo !== undefined) this.fifos.set(path, fifo)
+    return undefined
   }
 
   private whiteout(entry: Entry, folderName: string, base: string): undefined | LayerArchiveError {
@@ -291,6 +289,7 @@ export class LayerTree {
     if (typeof folder !== "string") return folder
     if (base === OPAQUE) this.hideLowerIn(folder)
     else this.hideLower(join(folder, hidden))
+    return undefined
   }
 
   private hideLowerIn(folder: string): void {
@@ -301,17 +300,6 @@ export class LayerTree {
   private hideLower(path: string): void {
     if (!this.placed.has(path)) this.clear(path)
     else if (this.folders.has(path)) this.hideLowerIn(path)
-  }
-
-  /** Makes something at `path` in place of whatever is there. */
-  private replacing(path: string, f: () => void): void {
-    try {
-      f()
-    } catch (cause) {
-      if (codeOf(cause) !== "EEXIST") throw cause
-      this.clear(path)
-      f()
-    }
   }
 
   /** Removes what is at `path`, if anything is. A folder is moved away, which costs the same whatever it holds. */

@@ -17,23 +17,24 @@ export const run = (
   }
 ): Effect.Effect<void, LayerStoreError.LayerStoreError, CommandExecutor> =>
   Effect.scoped(
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       // LC_ALL: messages are matched and shown as the tool's authors wrote them.
       const process = yield* Command.start(Command.env(command, { LC_ALL: "C" }))
       const [said, code] = yield* Effect.all(
         [
-          process.stderr.pipe(Stream.decodeText(), Stream.runFold("", (all, part) => (all + part).slice(0, 2000))),
+          process.stderr.pipe(
+            Stream.decodeText(),
+            Stream.runFold("", (all, part) => (all + part).slice(0, 2000))
+          ),
           process.exitCode,
           Stream.runDrain(process.stdout)
         ],
         { concurrency: "unbounded" }
       )
-      return { said: said.trim(), code }
+      return { said: said.trim().replace(/\.$/, ""), code }
     })
   ).pipe(
-    Effect.mapError((error) =>
-      LayerStoreError.make({ ...failure, code: error._tag, detail: error.message })
-    ),
+    Effect.mapError((error) => LayerStoreError.make({ ...failure, code: error._tag, detail: error.message })),
     Effect.flatMap(({ code, said }) =>
       code === 0
         ? Effect.void

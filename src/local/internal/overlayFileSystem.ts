@@ -45,7 +45,8 @@ const call = <A = void>(
                   detail: error.message
                 })
               )
-        ))
+        )
+      )
     )
   )
 
@@ -60,11 +61,14 @@ export const lstat = (path: BytePath): Effect.Effect<Stats, LayerStoreError.Laye
 export const makeDirectory = (path: BytePath): Effect.Effect<void, LayerStoreError.LayerStoreError> =>
   call("create", path, (p, done) => Fs.mkdir(p, { mode: 0o700 }, (error) => done(error, undefined)))
 
-/** Creates the directory, private to this user, unless it is there. */
+/** Creates the directory and those above it, private to this user, unless they are there. */
 export const ensureDirectory = (path: BytePath): Effect.Effect<void, LayerStoreError.LayerStoreError> =>
-  call<string | undefined>("create", path, (p, done) => Fs.mkdir(p, { recursive: true, mode: 0o700 }, done)).pipe(
-    Effect.zipRight(call("set mode of", path, (p, done) => Fs.chmod(p, 0o700, (error) => done(error, undefined))))
+  Effect.asVoid(
+    call<string | undefined>("create", path, (p, done) => Fs.mkdir(p, { recursive: true, mode: 0o700 }, done))
   )
+
+export const makePrivate = (path: BytePath): Effect.Effect<void, LayerStoreError.LayerStoreError> =>
+  call("set mode of", path, (p, done) => Fs.chmod(p, 0o700, (error) => done(error, undefined)))
 
 export const link = (from: BytePath, to: BytePath): Effect.Effect<void, LayerStoreError.LayerStoreError> =>
   call("link", to, (p, done) => Fs.link(toBuffer(from), p, (error) => done(error, undefined)))
@@ -82,14 +86,17 @@ export const readText = (path: BytePath): Effect.Effect<string, LayerStoreError.
   call("read", path, (p, done) => Fs.readFile(p, "utf8", done))
 
 export const writeText = (path: BytePath, text: string): Effect.Effect<void, LayerStoreError.LayerStoreError> =>
-  call("write", path, (p, done) => Fs.writeFile(p, text, { mode: 0o600, flush: true }, (error) => done(error, undefined)))
+  call("write", path, (p, done) =>
+    Fs.writeFile(p, text, { mode: 0o600, flush: true }, (error) => done(error, undefined))
+  )
 
 /** Makes the names of a directory durable. */
 export const syncDirectory = (path: BytePath): Effect.Effect<void, LayerStoreError.LayerStoreError> =>
   Effect.acquireUseRelease(
     call<number>("open", path, (p, done) => Fs.open(p, "r", done)),
     (descriptor) => call("sync", path, (_, done) => Fs.fsync(descriptor, (error) => done(error, undefined))),
-    (descriptor) => call("close", path, (_, done) => Fs.close(descriptor, (error) => done(error, undefined))).pipe(Effect.ignore)
+    (descriptor) =>
+      call("close", path, (_, done) => Fs.close(descriptor, (error) => done(error, undefined))).pipe(Effect.ignore)
   )
 
 export interface Attributes {
@@ -113,7 +120,8 @@ export const setAttributes = (
   path: BytePath,
   attributes: Attributes
 ): Effect.Effect<void, LayerStoreError.LayerStoreError> => {
-  const seconds = attributes.mtimeMs / 1000
+  // Node cuts off below the microsecond: half of one more, or a time would go back at every copy.
+  const seconds = attributes.mtimeMs / 1000 + 5e-7
   return call("set owner of", path, (p, done) =>
     Fs.lchown(p, attributes.uid, attributes.gid, (error) => done(error, undefined))
   ).pipe(
@@ -127,11 +135,15 @@ export const setAttributes = (
 }
 
 const unlessMissing = (effect: Effect.Effect<void, LayerStoreError.LayerStoreError>) =>
-  Effect.catchIf(effect, (error) => error.reason === "Missing", () => Effect.void)
+  Effect.catchIf(
+    effect,
+    (error) => error.reason === "Missing",
+    () => Effect.void
+  )
 
 /** Removes a tree; links are removed, never followed. What is gone already counts as removed. */
 export const removeTree = (path: BytePath): Effect.Effect<void, LayerStoreError.LayerStoreError> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const entries = yield* list(path)
     const directories = entries.filter((entry) => entry.isDirectory())
     const others = entries.filter((entry) => !entry.isDirectory())
@@ -143,3 +155,26 @@ export const removeTree = (path: BytePath): Effect.Effect<void, LayerStoreError.
     yield* Effect.forEach(directories, (entry) => removeTree(join(path, entry.name)), { discard: true })
     yield* removeDirectory(path)
   }).pipe(unlessMissing)
+
+/** The path without symbolic links. */
+export const resolve = (path: BytePath): Effect.Effect<BytePath, LayerStoreError.LayerStoreError> =>
+  call<string>("resolve", path, (p, done) => Fs.realpath(p, "latin1", done)).pipe(
+    Effect.map((resolved) => resolved as BytePath)
+  )
+
+/** What this process sees mounted at or below a path without symbolic links; without /proc, nothing. */
+export const mountsBelow = (path: BytePath): Effect.Effect<ReadonlyArray<string>> =>
+  call<string>("read", bytePath("/proc/self/mountinfo"), (p, done) => Fs.readFile(p, "latin1", done)).pipe(
+    Effect.map((table) =>
+      table.split("\n").flatMap((line) => {
+        // The fifth field, with blanks and backslashes as three octal digits.
+        const mountpoint = line
+          .split(" ", 5)[4]
+          ?.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
+        return mountpoint !== undefined && (mountpoint === path || mountpoint.startsWith(`${path}/`))
+          ? [display(mountpoint as BytePath)]
+          : []
+      })
+    ),
+    Effect.orElseSucceed(() => [])
+  )

@@ -1,0 +1,435 @@
+/**
+ * The engine: starts imports and runs as operations, carries them out, and keeps what they made.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberMap from "effect/FiberMap"
+import * as HashMap from "effect/HashMap"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Ref from "effect/Ref"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import { ApiFailure } from "../api/Failure.js"
+import type { ImportRequest } from "../api/Images.js"
+import { OperationId } from "../api/Images.js"
+import type { SpawnRequest } from "../api/Instances.js"
+import { ProcessResult } from "../api/Operations.js"
+import { ImageId } from "../ImageId.js"
+import type { ImageTag } from "../ImageTag.js"
+import { isImageTag } from "../ImageTag.js"
+import * as OciReference from "../OciReference.js"
+import type { DatabaseError } from "./Database.js"
+import type { EngineConfig } from "./EngineConfig.js"
+import { ImageStore, type StoredImage } from "./ImageStore.js"
+import { Importer } from "./Importer.js"
+import * as Uuid from "./internal/uuid.js"
+import type { Chain } from "./LayerStore.js"
+import { LayerStore } from "./LayerStore.js"
+import { OperationStore, type Outcome, StoredOperation } from "./OperationStore.js"
+import * as Runner from "./Runner.js"
+import * as RunRequest from "./RunRequest.js"
+import type { Sandbox } from "./Sandbox.js"
+import { Squasher } from "./Squasher.js"
+
+/**
+ * The engine: starts imports and runs as operations, carries them out, and keeps what they made.
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export class Engine extends Context.Tag("effect-contree/local/Engine")<Engine, Engine.Service>() {}
+
+/**
+ * @since 0.1.0
+ */
+export declare namespace Engine {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  interface Service {
+    readonly config: EngineConfig
+    /** Records and starts an import. It fails only for a request that can never succeed. */
+    readonly startImport: (
+      request: typeof ImportRequest.Type
+    ) => Effect.Effect<StoredOperation, ApiFailure | DatabaseError>
+    /** Records and starts a run of a command on an image. */
+    readonly startRun: (request: SpawnRequest) => Effect.Effect<StoredOperation, ApiFailure | DatabaseError>
+    /** Cancels an operation and waits until it is over. */
+    readonly cancel: (id: OperationId) => Effect.Effect<void, ApiFailure | DatabaseError>
+  }
+}
+
+const reject = (status: 400 | 404 | 409, error: string) => new ApiFailure({ status, error })
+
+/** What a piece of work did, before it is known how the operation ends. */
+interface Done {
+  readonly image: Option.Option<ImageId>
+  readonly tag: Option.Option<ImageTag>
+  readonly imageSize: Option.Option<number>
+  readonly result: Option.Option<typeof ProcessResult.Type>
+}
+
+class Cancelled {
+  readonly _tag = "Cancelled"
+}
+
+/** Texts that the system could not be given: they end at their first NUL. */
+const hasNul = (texts: Iterable<string>): boolean => {
+  for (const text of texts) if (text.includes("\0")) return true
+  return false
+}
+
+const isVariableName = (name: string): boolean => name !== "" && !name.includes("=")
+
+const checkRun = (request: SpawnRequest): Effect.Effect<void, ApiFailure> => {
+  const env = Object.entries(request.env ?? {})
+  if (hasNul([request.command, ...(request.args ?? []), ...env.flatMap(([name, value]) => [name, value ?? ""])])) {
+    return reject(400, "command, args and env cannot contain a NUL character")
+  }
+  const badName = env.find(([name]) => !isVariableName(name))
+  if (badName !== undefined) {
+    return reject(400, `env: ${JSON.stringify(badName[0])} is not the name of a variable`)
+  }
+  if (Object.keys(request.files ?? {}).length > 0) {
+    return reject(400, "files: this engine has no uploaded files; write them in the command or by its stdin")
+  }
+  if (request.stdin?.close === false) {
+    return reject(400, "stdin: this engine takes the whole input with the request; leave close out or set it to true")
+  }
+  return Effect.void
+}
+
+/**
+ * Makes the engine. Its operations end with the scope.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = Effect.fnUntraced(function* (
+  config: EngineConfig
+): Effect.fn.Return<
+  Engine.Service,
+  DatabaseError,
+  ImageStore | Importer | LayerStore | OperationStore | Sandbox | Squasher | Scope.Scope
+> {
+  const images = yield* ImageStore
+  const importer = yield* Importer
+  const layers = yield* LayerStore
+  const operations = yield* OperationStore
+  const squasher = yield* Squasher
+  const context = yield* Effect.context<ImageStore | LayerStore | Sandbox>()
+  const fibers = yield* FiberMap.make<OperationId>()
+  const cancels = yield* Ref.make(HashMap.empty<OperationId, Deferred.Deferred<never, Cancelled>>())
+
+  const left = yield* operations.failOpen("The engine stopped before the operation was over; start it again")
+  if (left > 0) yield* Effect.logWarning(`${left} operations were not over when the engine last stopped; they have failed`)
+
+  const storeImage = Effect.fnUntraced(function* (
+    operation: StoredOperation,
+    image: Pick<StoredImage, "kind" | "chain" | "env" | "cwd" | "digest">
+  ) {
+    const id = ImageId.to.make(yield* Uuid.make)
+    yield* images.insert({ ...image, id, operationId: operation.id }).pipe(
+      // A layer that no image lists would only be found at the next start.
+      Effect.onError(() => Effect.ignoreLogged(layers.remove([image.chain[0]])))
+    )
+    return id
+  })
+
+  const importImage = Effect.fnUntraced(function* (
+    operation: StoredOperation,
+    reference: OciReference.OciReference,
+    request: typeof ImportRequest.Type
+  ) {
+    const credentials = request.registry.credentials
+    const digest = yield* importer.resolveDigest(reference, { credentials })
+    const known = yield* images.byDigest(digest)
+    const id = yield* Option.match(known, {
+      onSome: (image) => Effect.succeed(image.id),
+      onNone: () =>
+        Effect.scoped(
+          Effect.gen(function* () {
+            const folder = yield* layers.newImport
+            const pulled = yield* importer.pull(reference, { into: folder.root, credentials })
+            const layer = yield* layers.commitImport(folder)
+            return yield* storeImage(operation, {
+              kind: "imported",
+              chain: [layer],
+              env: pulled.env,
+              cwd: "",
+              digest: Option.some(pulled.digest)
+            })
+          })
+        )
+    })
+    const tag = Option.fromNullable(request.tag)
+    if (Option.isSome(tag)) yield* images.tag(id, tag.value)
+    return { image: Option.some(id), tag, imageSize: Option.none(), result: Option.none() } satisfies Done
+  })
+
+  const runCommand = Effect.fnUntraced(function* (
+    operation: StoredOperation,
+    image: StoredImage,
+    request: RunRequest.RunRequest
+  ) {
+    const started = yield* Clock.currentTimeMillis
+    const ended = yield* Runner.run(image, request, operations.started(operation.id))
+    const id = yield* Option.match(ended.chain, {
+      onNone: () => Effect.succeed(image.id),
+      onSome: (chain: Chain) =>
+        Effect.tap(
+          storeImage(operation, {
+            kind: "run",
+            chain: [chain[0], ...chain.slice(1)],
+            ...RunRequest.inherited(request, image),
+            digest: Option.none()
+          }),
+          squasher.consider(chain)
+        )
+    })
+    const { exit } = ended
+    const result: typeof ProcessResult.Type = {
+      resources: {
+        ...noResources,
+        elapsedTime: Duration.toSeconds(exit.elapsed),
+        monotonicTime: started / 1000,
+        userCpuTime: secondsOrUnknown(exit.userTime),
+        systemCpuTime: secondsOrUnknown(exit.systemTime)
+      },
+      state: {
+        exitCode: exit.signal === undefined ? exit.code : -1,
+        signal: exit.signal ?? -1,
+        pid: -1,
+        timedOut: ended.timedOut,
+        coreDump: false,
+        continued: false,
+        stopped: false
+      },
+      stdout: ended.stdout,
+      stderr: ended.stderr
+    }
+    return {
+      image: request.disposable ? Option.none() : Option.some(id),
+      tag: Option.none(),
+      imageSize: Option.none(),
+      result: Option.some(result)
+    } satisfies Done
+  })
+
+  /** Records the end of an operation, whatever it is. */
+  const finish = Effect.fnUntraced(function* <E extends { readonly _tag: string; readonly message?: string }>(
+    operation: StoredOperation,
+    exit: Exit.Exit<Done, E | Cancelled>
+  ) {
+    const now = yield* Clock.currentTimeMillis
+    const duration = Option.some(Duration.millis(Math.max(0, now - DateTime.toEpochMillis(operation.createdAt))))
+    const over = { duration, resultImageId: Option.none(), resultTag: Option.none(), imageSize: Option.none() }
+    const outcome: Outcome = yield* Exit.match(exit, {
+      onSuccess: (done) =>
+        Effect.map(
+          Option.match(done.result, {
+            onNone: () => Effect.succeed(operation.metadata),
+            onSome: (result) =>
+              Effect.map(encodeResult(result), (result) => ({ ...operation.metadata, result }))
+          }),
+          (metadata): Outcome => ({
+            status: "SUCCESS",
+            error: Option.none(),
+            duration,
+            resultImageId: done.image,
+            resultTag: done.tag,
+            imageSize: done.imageSize,
+            metadata
+          })
+        ),
+      onFailure: (cause) =>
+        Effect.succeed<Outcome>(
+          Option.match(Cause.failureOption(cause), {
+            onSome: (error): Outcome =>
+              error._tag === "Cancelled"
+                ? { ...over, status: "CANCELLED", error: Option.none(), metadata: operation.metadata }
+                : {
+                    ...over,
+                    status: "FAILED",
+                    error: Option.some("message" in error && error.message !== undefined ? error.message : error._tag),
+                    metadata: operation.metadata
+                  },
+            onNone: (): Outcome => ({
+              ...over,
+              status: "FAILED",
+              error: Option.some(
+                Cause.isInterruptedOnly(cause)
+                  ? "The engine was stopped before the operation was over"
+                  : `A fault of the engine: ${Cause.pretty(cause)}`
+              ),
+              metadata: operation.metadata
+            })
+          })
+        )
+    })
+    if (outcome.status === "FAILED") {
+      yield* Effect.logInfo(`operation ${operation.id} failed: ${Option.getOrElse(outcome.error, () => "")}`)
+    }
+    yield* operations.finish(operation.id, outcome)
+  })
+
+  const begin = Effect.fnUntraced(function* <E extends { readonly _tag: string; readonly message?: string }>(
+    operation: StoredOperation,
+    work: Effect.Effect<Done, E>
+  ) {
+    yield* operations.insert(operation)
+    const cancelled = yield* Deferred.make<never, Cancelled>()
+    yield* Ref.update(cancels, HashMap.set(operation.id, cancelled))
+    const carriedOut = Effect.uninterruptibleMask((restore) =>
+      restore(Effect.raceFirst(work, Deferred.await(cancelled))).pipe(
+        Effect.exit,
+        Effect.flatMap((exit) => finish(operation, exit)),
+        Effect.tapErrorCause((cause) => Effect.logError(`operation ${operation.id} could not be recorded`, cause)),
+        Effect.ensuring(Ref.update(cancels, HashMap.remove(operation.id)))
+      )
+    ).pipe(Effect.annotateLogs("operation", operation.id))
+    yield* FiberMap.run(fibers, operation.id, carriedOut)
+    return operation
+  })
+
+  const newOperation = Effect.fnUntraced(function* (
+    fields: Pick<StoredOperation, "kind" | "imageId" | "metadata">
+  ) {
+    return new StoredOperation({
+      ...fields,
+      id: OperationId.make(yield* Uuid.make),
+      status: "PENDING",
+      error: Option.none(),
+      createdAt: DateTime.unsafeMake(yield* Clock.currentTimeMillis),
+      duration: Option.none(),
+      resultImageId: Option.none(),
+      resultTag: Option.none(),
+      imageSize: Option.none()
+    })
+  })
+
+  const startImport = Effect.fn("Engine.startImport")(function* (request: typeof ImportRequest.Type) {
+    const reference = yield* Effect.mapError(OciReference.fromString(request.registry.url), (error) =>
+      reject(400, `registry.url: ${error.message}`)
+    )
+    const limit = Duration.seconds(config.maxImportTimeoutSeconds)
+    const timeout = Duration.min(request.timeout ?? Duration.seconds(config.defaultImportTimeoutSeconds), limit)
+    const operation = yield* newOperation({
+      kind: "image_import",
+      imageId: Option.none(),
+      metadata: {
+        registry: {
+          url: request.registry.url,
+          ...(request.registry.credentials === undefined
+            ? {}
+            : { credentials: { username: request.registry.credentials.username, password: "<MASKED>" } })
+        },
+        tag: request.tag ?? null,
+        timeout: Math.ceil(Duration.toSeconds(timeout))
+      }
+    })
+    const work = importImage(operation, reference, request).pipe(
+      Effect.timeoutFail({
+        duration: timeout,
+        onTimeout: () => ({
+          _tag: "ImportTimedOut" as const,
+          message: `The import of ${reference.url} took longer than ${Duration.format(timeout)}. Raise its timeout`
+        })
+      })
+    )
+    return yield* begin(operation, work)
+  })
+
+  const startRun = Effect.fn("Engine.startRun")(function* (request: SpawnRequest) {
+    yield* checkRun(request)
+    const image = yield* findImage(request.image)
+    const limit = Duration.seconds(config.maxRunTimeoutSeconds)
+    if (request.timeout !== undefined && Duration.greaterThan(request.timeout, limit)) {
+      return yield* reject(400, `timeout: at most ${config.maxRunTimeoutSeconds} seconds are allowed`)
+    }
+    const run = RunRequest.make(request, image.id, config)
+    const operation = yield* newOperation({
+      kind: "instance",
+      imageId: Option.some(image.id),
+      metadata: { ...RunRequest.toWire(run), result: null }
+    })
+    return yield* begin(operation, Effect.provide(runCommand(operation, image, run), context))
+  })
+
+  const findImage = Effect.fnUntraced(function* (name: string) {
+    const tag = name.startsWith("tag:") ? name.slice(4) : undefined
+    if (tag !== undefined) {
+      if (!isImageTag(tag)) return yield* reject(400, `image: ${JSON.stringify(tag)} is not a valid tag`)
+      const image = yield* images.byTag(tag)
+      return yield* Effect.mapError(image, () => reject(404, `There is no image with the tag ${JSON.stringify(tag)}`))
+    }
+    const id = yield* Effect.mapError(decodeImageId(name), () =>
+      reject(400, `image: ${JSON.stringify(name)} is neither a UUID nor tag:<tag>`)
+    )
+    return yield* Effect.mapError(yield* images.byId(id), () => reject(404, `There is no image ${id}`))
+  })
+
+  const cancel = Effect.fn("Engine.cancel")(function* (id: OperationId) {
+    const cancelled = HashMap.get(yield* Ref.get(cancels), id)
+    if (Option.isNone(cancelled)) {
+      const known = yield* operations.get(id)
+      return yield* Option.isNone(known)
+        ? reject(404, `There is no operation ${id}`)
+        : reject(409, `Operation ${id} is over`)
+    }
+    yield* Deferred.fail(cancelled.value, new Cancelled())
+    yield* Effect.ignore(FiberMap.get(fibers, id).pipe(Effect.flatMap((fiber) => Effect.asVoid(fiber.await))))
+  })
+
+  return { config, startImport, startRun, cancel }
+})
+
+/** The contract's word for what is not known is -1. */
+const secondsOrUnknown = (duration: Duration.Duration | undefined): number =>
+  duration === undefined ? -1 : Duration.toSeconds(duration)
+
+const decodeImageId = Schema.decode(ImageId)
+const encodeResult = Schema.encode(ProcessResult)
+
+const noResources: typeof ProcessResult.Type["resources"] = {
+  blockInput: -1,
+  blockOutput: -1,
+  cost: 0,
+  elapsedTime: -1,
+  involuntarySwitches: -1,
+  maxRss: -1,
+  monotonicTime: -1,
+  pageFaults: -1,
+  pageFaultsIo: -1,
+  sharedMemory: -1,
+  signals: -1,
+  swaps: -1,
+  systemCpuTime: -1,
+  unsharedMemory: -1,
+  userCpuTime: -1,
+  voluntarySwitches: -1
+}
+
+/**
+ * The engine over its stores.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (
+  config: EngineConfig
+): Layer.Layer<
+  Engine,
+  DatabaseError,
+  ImageStore | Importer | LayerStore | OperationStore | Sandbox | Squasher
+> => Layer.scoped(Engine, make(config))

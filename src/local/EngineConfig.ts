@@ -1,0 +1,146 @@
+/**
+ * Settings of the engine.
+ *
+ * @since 0.1.0
+ */
+import * as Config from "effect/Config"
+import * as ConfigError from "effect/ConfigError"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+
+/**
+ * How sandboxes are launched: the strongest launcher that works here, or one by name.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const LauncherChoice = Schema.Literal("auto", "bubblewrap", "util-linux")
+
+/**
+ * Another place that has a registry's images: it is asked before the registry itself.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Mirror = Schema.Struct({
+  registry: Schema.NonEmptyString,
+  url: Schema.String.pipe(
+    Schema.pattern(/^https?:\/\/[^/?#@\s]+(\/[^?#\s]*)?$/, {
+      message: () => "a mirror is an address such as https://mirror.example.com or http://127.0.0.1:5000"
+    })
+  )
+})
+
+const default_ = <A>(value: A) => ({ default: () => value })
+
+/**
+ * Settings of the engine.
+ *
+ * - `dataDirectory`: where images, layers and the database live; absolute. One engine at a time works on it.
+ * - `mirrors`: asked in order before the registry that they mirror.
+ * - `insecureRegistries`: `host:port` of registries that speak plain http.
+ * - `launcher`: default `auto`.
+ * - `maxConcurrency`: how many commands run at once, default 16; more wait for their turn.
+ * - `squashDepth`: an image with more layers above its base than this has them squashed into one, default 48.
+ * - `defaultRunTimeoutSeconds`, `maxRunTimeoutSeconds`: how long a command may run when it does not say, default
+ *   60 s as in the hosted service, and at most, default 3600 s.
+ * - `defaultImportTimeoutSeconds`, `maxImportTimeoutSeconds`: the same for imports, default 300 s and 3600 s.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const EngineConfig = Schema.Struct({
+  dataDirectory: Schema.String.pipe(
+    Schema.pattern(/^\//, { message: () => "the data folder must be an absolute path" })
+  ),
+  mirrors: Schema.optionalWith(Schema.Array(Mirror), default_([])),
+  insecureRegistries: Schema.optionalWith(Schema.Array(Schema.NonEmptyString), default_([])),
+  launcher: Schema.optionalWith(LauncherChoice, default_("auto" as const)),
+  maxConcurrency: Schema.optionalWith(Schema.Int.pipe(Schema.between(1, 1024)), default_(16)),
+  squashDepth: Schema.optionalWith(Schema.Int.pipe(Schema.between(2, 200)), default_(48)),
+  defaultRunTimeoutSeconds: Schema.optionalWith(Schema.Int.pipe(Schema.positive()), default_(60)),
+  maxRunTimeoutSeconds: Schema.optionalWith(Schema.Int.pipe(Schema.positive()), default_(3600)),
+  defaultImportTimeoutSeconds: Schema.optionalWith(Schema.Int.pipe(Schema.positive()), default_(300)),
+  maxImportTimeoutSeconds: Schema.optionalWith(Schema.Int.pipe(Schema.positive()), default_(3600))
+}).annotations({ identifier: "EngineConfig" })
+
+/**
+ * Settings of the engine.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type EngineConfig = typeof EngineConfig.Type
+
+/**
+ * Settings of the engine, where everything but the data folder may be left out.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type EngineOptions = typeof EngineConfig.Encoded
+
+/**
+ * A mirror as `registry=address`, for example `docker.io=https://mirror.example.com`.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const MirrorFromString = Schema.transformOrFail(Schema.String, Mirror, {
+  strict: true,
+  decode: (text, _, ast) => {
+    const [registry, ...rest] = text.split("=")
+    return registry === undefined || registry === "" || rest.length === 0
+      ? ParseResult.fail(
+          new ParseResult.Type(ast, text, "a mirror is registry=address, such as docker.io=https://mirror.example.com")
+        )
+      : ParseResult.succeed({ registry, url: rest.join("=") })
+  },
+  encode: ({ registry, url }) => ParseResult.succeed(`${registry}=${url}`)
+})
+
+const list = (name: string) => Config.withDefault(Config.array(Config.nonEmptyString(), name), [])
+
+/**
+ * The data folder where none is named: `effect-contree` in the user's folder for data.
+ *
+ * @since 0.1.0
+ * @category configuration
+ */
+export const defaultDataDirectory: Config.Config<string> = Config.nonEmptyString("XDG_DATA_HOME").pipe(
+  Config.orElse(() => Config.map(Config.nonEmptyString("HOME"), (home) => `${home}/.local/share`)),
+  Config.map((folder) => `${folder}/effect-contree`)
+)
+
+/**
+ * The engine's settings as the environment gives them:
+ *
+ * | setting | name | example |
+ * | --- | --- | --- |
+ * | data folder | `CONTREE_DATA_DIR`, else `effect-contree` in `XDG_DATA_HOME` or `~/.local/share` | `/srv/contree` |
+ * | mirrors | `CONTREE_MIRRORS`, a list with commas | `docker.io=https://mirror.example.com` |
+ * | plain-http registries | `CONTREE_INSECURE_REGISTRIES`, a list with commas | `127.0.0.1:5000` |
+ * | launcher | `CONTREE_LAUNCHER` | `util-linux` |
+ * | commands at once | `CONTREE_MAX_CONCURRENCY` | `8` |
+ *
+ * @since 0.1.0
+ * @category configuration
+ */
+export const fromEnvironment: Config.Config<EngineOptions> = Config.all({
+  dataDirectory: Config.orElse(Config.nonEmptyString("CONTREE_DATA_DIR"), () => defaultDataDirectory),
+  mirrors: Config.mapOrFail(list("CONTREE_MIRRORS"), (texts) =>
+    Either.mapLeft(Schema.decodeEither(Schema.Array(MirrorFromString))(texts), (error) =>
+      ConfigError.InvalidData(["CONTREE_MIRRORS"], error.message)
+    )
+  ),
+  insecureRegistries: list("CONTREE_INSECURE_REGISTRIES"),
+  launcher: Config.withDefault(Config.literal("auto", "bubblewrap", "util-linux")("CONTREE_LAUNCHER"), "auto"),
+  maxConcurrency: Config.option(Config.integer("CONTREE_MAX_CONCURRENCY"))
+}).pipe(
+  Config.map(({ maxConcurrency, ...options }) => ({
+    ...options,
+    ...(Option.isSome(maxConcurrency) ? { maxConcurrency: maxConcurrency.value } : {})
+  }))
+)

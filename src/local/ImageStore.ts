@@ -1,0 +1,248 @@
+/**
+ * The images of the engine and their tags.
+ *
+ * @since 0.1.0
+ */
+import * as SqlClient from "@effect/sql/SqlClient"
+import * as SqlSchema from "@effect/sql/SqlSchema"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as HashMap from "effect/HashMap"
+import * as HashSet from "effect/HashSet"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Ref from "effect/Ref"
+import * as Schema from "effect/Schema"
+import { ImageKind, OperationId } from "../api/Images.js"
+import { ImageId } from "../ImageId.js"
+import { ImageTag } from "../ImageTag.js"
+import type { DatabaseError } from "./Database.js"
+import { failed } from "./Database.js"
+import type { Chain } from "./LayerStore.js"
+import { LayerName } from "./LayerStore.js"
+
+/**
+ * An image as the engine keeps it.
+ *
+ * - `chain`: its layers, topmost first.
+ * - `env`, `cwd`: what its commands start with.
+ * - `digest`: that of the imported manifest.
+ * - `tag`: the tag that it got last, if it has one.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export class StoredImage extends Schema.Class<StoredImage>("effect-contree/local/StoredImage")({
+  id: Schema.typeSchema(ImageId),
+  kind: Schema.typeSchema(ImageKind),
+  chain: Schema.parseJson(Schema.NonEmptyArray(LayerName)),
+  env: Schema.parseJson(Schema.Record({ key: Schema.String, value: Schema.String })),
+  cwd: Schema.String,
+  digest: Schema.OptionFromNullOr(Schema.String),
+  operationId: Schema.propertySignature(OperationId).pipe(Schema.fromKey("operation_id")),
+  createdAt: Schema.propertySignature(Schema.DateTimeUtcFromNumber).pipe(Schema.fromKey("created_at")),
+  tag: Schema.OptionFromNullOr(ImageTag)
+}) {}
+
+/**
+ * What the engine knows of an image when it stores it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type NewImage = Omit<StoredImage, "createdAt" | "tag">
+
+/**
+ * Which images a listing gives; times are milliseconds since the epoch.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ImageFilter {
+  readonly limit: number
+  readonly offset: number
+  readonly tagged: boolean
+  readonly tagPrefix: string | undefined
+  readonly id: ImageId | undefined
+  readonly kind: ImageKind | undefined
+  readonly since: number | undefined
+  readonly until: number | undefined
+}
+
+/**
+ * The images of the engine and their tags.
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export class ImageStore extends Context.Tag("effect-contree/local/ImageStore")<ImageStore, ImageStore.Service>() {}
+
+/**
+ * @since 0.1.0
+ */
+export declare namespace ImageStore {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  interface Service {
+    readonly insert: (image: NewImage) => Effect.Effect<void, DatabaseError>
+    readonly byId: (id: ImageId) => Effect.Effect<Option.Option<StoredImage>, DatabaseError>
+    readonly byTag: (tag: ImageTag) => Effect.Effect<Option.Option<StoredImage>, DatabaseError>
+    /** The image that was imported last from a manifest with this digest. */
+    readonly byDigest: (digest: string) => Effect.Effect<Option.Option<StoredImage>, DatabaseError>
+    /** A page of images, newest first. */
+    readonly list: (filter: ImageFilter) => Effect.Effect<ReadonlyArray<StoredImage>, DatabaseError>
+    /** Gives the image the tag and takes it from any other. */
+    readonly tag: (id: ImageId, tag: ImageTag) => Effect.Effect<void, DatabaseError>
+    /** Takes one tag from the image, or all; `false` says that it did not have the tag. */
+    readonly untag: (id: ImageId, tag: ImageTag | undefined) => Effect.Effect<boolean, DatabaseError>
+    /**
+     * The chain to mount for an image: where the layers below some point have been squashed, the squashed layer
+     * stands for them.
+     */
+    readonly mountChain: (image: StoredImage) => Effect.Effect<Chain>
+    /** Records that `layer` over `base` shows the same as everything from `top` down. */
+    readonly squashed: (top: LayerName, layer: LayerName, base: LayerName) => Effect.Effect<void, DatabaseError>
+  }
+}
+
+const shortened = (
+  chain: Chain,
+  squashes: HashMap.HashMap<LayerName, readonly [LayerName, LayerName]>
+): Chain => {
+  for (let index = 0; index < chain.length; index++) {
+    const name = chain[index]
+    const squash = name === undefined ? Option.none() : HashMap.get(squashes, name)
+    if (Option.isSome(squash)) {
+      const [layer, base] = squash.value
+      const [top, ...rest] = [...chain.slice(0, index), layer, base]
+      return top === undefined ? chain : [top, ...rest]
+    }
+  }
+  return chain
+}
+
+/**
+ * All layers that an image or a squash needs.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const knownLayers: Effect.Effect<HashSet.HashSet<LayerName>, DatabaseError, SqlClient.SqlClient> = Effect.gen(
+  function* () {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* SqlSchema.findAll({
+      Request: Schema.Void,
+      Result: Schema.Struct({ name: LayerName }),
+      execute: () => sql`SELECT DISTINCT value AS name FROM images, json_each(images.chain)
+        UNION SELECT layer FROM squashes`
+    })()
+    return HashSet.fromIterable(rows.map((row) => row.name))
+  }
+).pipe(Effect.mapError(failed("list its layers")))
+
+const Squash = Schema.Struct({ top: LayerName, layer: LayerName, base: LayerName })
+
+/**
+ * Makes the store over an open database.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make: Effect.Effect<ImageStore.Service, DatabaseError, SqlClient.SqlClient> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+
+  const columns = sql`images.id, images.kind, images.chain, images.env, images.cwd, images.digest,
+    images.operation_id, images.created_at`
+  const latestTag = sql`(SELECT tag FROM tags WHERE tags.image_id = images.id ORDER BY moved_at DESC, tag LIMIT 1)`
+
+  const findById = SqlSchema.findOne({
+    Request: Schema.typeSchema(ImageId),
+    Result: StoredImage,
+    execute: (id) => sql`SELECT ${columns}, ${latestTag} AS tag FROM images WHERE id = ${id}`
+  })
+  const findByTag = SqlSchema.findOne({
+    Request: ImageTag,
+    Result: StoredImage,
+    execute: (tag) =>
+      sql`SELECT ${columns}, tags.tag FROM tags JOIN images ON images.id = tags.image_id WHERE tags.tag = ${tag}`
+  })
+  const findByDigest = SqlSchema.findOne({
+    Request: Schema.String,
+    Result: StoredImage,
+    execute: (digest) =>
+      sql`SELECT ${columns}, ${latestTag} AS tag FROM images WHERE digest = ${digest} ORDER BY seq DESC LIMIT 1`
+  })
+  const decodeImages = Schema.decodeUnknown(Schema.Array(StoredImage))
+
+  // The tag column of a row is that of the filter where there is one, else the tag that the image got last.
+  const list = (filter: ImageFilter) => {
+    const tag =
+      filter.tagPrefix === undefined
+        ? latestTag
+        : sql`(SELECT tag FROM tags WHERE tags.image_id = images.id
+            AND substr(tag, 1, ${filter.tagPrefix.length}) = ${filter.tagPrefix} ORDER BY moved_at DESC, tag LIMIT 1)`
+    const conditions = [
+      ...(filter.tagged || filter.tagPrefix !== undefined ? [sql`tag IS NOT NULL`] : []),
+      ...(filter.id === undefined ? [] : [sql`id = ${filter.id}`]),
+      ...(filter.kind === undefined ? [] : [sql`kind = ${filter.kind}`]),
+      ...(filter.since === undefined ? [] : [sql`created_at >= ${filter.since}`]),
+      ...(filter.until === undefined ? [] : [sql`created_at <= ${filter.until}`])
+    ]
+    return sql`SELECT * FROM (SELECT ${columns}, images.seq, ${tag} AS tag FROM images)
+      WHERE ${sql.and(conditions)} ORDER BY seq DESC LIMIT ${filter.limit} OFFSET ${filter.offset}`
+  }
+
+  const known = yield* SqlSchema.findAll({
+    Request: Schema.Void,
+    Result: Squash,
+    execute: () => sql`SELECT top, layer, base FROM squashes`
+  })().pipe(Effect.mapError(failed("be read")))
+  const squashes = yield* Ref.make(HashMap.fromIterable(known.map((row) => [row.top, [row.layer, row.base] as const])))
+
+  return {
+    insert: (image) =>
+      Effect.gen(function* () {
+        const createdAt = DateTime.unsafeMake(yield* Clock.currentTimeMillis)
+        const { tag: _, ...row } = yield* Schema.encode(StoredImage)(
+          new StoredImage({ ...image, createdAt, tag: Option.none() })
+        )
+        yield* sql`INSERT INTO images ${sql.insert(row)}`
+      }).pipe(Effect.mapError(failed("store an image"))),
+    byId: (id) => Effect.mapError(findById(id), failed("read an image")),
+    byTag: (tag) => Effect.mapError(findByTag(tag), failed("read a tag")),
+    byDigest: (digest) => Effect.mapError(findByDigest(digest), failed("read an image")),
+    list: (filter) => list(filter).pipe(Effect.flatMap(decodeImages), Effect.mapError(failed("list images"))),
+    tag: (id, tag) =>
+      Effect.flatMap(
+        Clock.currentTimeMillis,
+        (now) => sql`INSERT INTO tags (tag, image_id, moved_at) VALUES (${tag}, ${id}, ${now})
+          ON CONFLICT (tag) DO UPDATE SET image_id = excluded.image_id, moved_at = excluded.moved_at`
+      ).pipe(Effect.asVoid, Effect.mapError(failed("move a tag"))),
+    untag: (id, tag) =>
+      (tag === undefined
+        ? sql`DELETE FROM tags WHERE image_id = ${id} RETURNING tag`
+        : sql`DELETE FROM tags WHERE image_id = ${id} AND tag = ${tag} RETURNING tag`
+      ).pipe(
+        Effect.map((rows) => tag === undefined || rows.length > 0),
+        Effect.mapError(failed("remove a tag"))
+      ),
+    mountChain: (image) => Effect.map(Ref.get(squashes), (squashes) => shortened(image.chain, squashes)),
+    squashed: (top, layer, base) =>
+      sql`INSERT INTO squashes ${sql.insert({ top, layer, base })}`.pipe(
+        Effect.mapError(failed("record a squashed layer")),
+        Effect.zipRight(Ref.update(squashes, HashMap.set(top, [layer, base] as const)))
+      )
+  }
+})
+
+/**
+ * The store over an open database.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<ImageStore, DatabaseError, SqlClient.SqlClient> = Layer.effect(ImageStore, make)

@@ -1,0 +1,393 @@
+/**
+ * Commands in sandboxes over mounted layers: a bounded number at a time, streamed, and gone when their scope closes.
+ *
+ * @since 0.1.0
+ */
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Probe from "./internal/probe.js"
+import * as Slot from "./internal/slot.js"
+import * as SystemTool from "./internal/systemTool.js"
+import * as Launcher from "./Launcher.js"
+import { MountNamespace } from "./MountNamespace.js"
+import * as SandboxError from "./SandboxError.js"
+
+/**
+ * A command over the layers of an image.
+ *
+ * `layers` are names in the folder of the layers, topmost first. `directory` is the run's own folder below the data
+ * folder's `r`, with two empty folders in it: `upper`, which takes what the command writes, and `work`, overlayfs's
+ * own. `directory` and `work` are given to the sandboxes' root; `upper` has the owner and mode that the root of the
+ * image is to have. `cwd` is absolute inside the image and is created where it is missing. The environment is
+ * exactly `env`, with `PWD` added. A command without a slash is looked for in the `PATH` of `env`. `stdin` absent is
+ * empty. The network is always private, with a loopback.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SandboxSpec {
+  readonly layers: ReadonlyArray<string>
+  readonly directory: string
+  readonly upper: string
+  readonly work: string
+  readonly command: readonly [string, ...ReadonlyArray<string>]
+  readonly env: Readonly<Record<string, string>>
+  readonly cwd: string
+  readonly hostname: string
+  readonly uid: number
+  readonly gid: number
+  readonly stdin: Uint8Array | undefined
+  readonly network: boolean
+}
+
+/**
+ * How a command ended.
+ *
+ * `code` is its exit code as a shell gives it: 127 for a command that was not found, 126 for one that cannot be
+ * executed (with the launcher's message on standard error), and 128 + n for death by signal n. `signal` is that n; a
+ * program that itself exits with 128 + n is not told apart. `elapsed` spans the launcher and the command; the
+ * processor times are those of all that ran, in steps of 10 ms, and include some milliseconds of the launcher's. After
+ * `kill` the code is 137 and the processor times are unknown.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SandboxExit {
+  readonly code: number
+  readonly signal: number | undefined
+  readonly elapsed: Duration.Duration
+  readonly userTime: Duration.Duration | undefined
+  readonly systemTime: Duration.Duration | undefined
+}
+
+/**
+ * A command that runs.
+ *
+ * The outputs are pipes: each is read once, and a command waits when 64 KiB of one are unread, so read both or drop
+ * them with `Stream.runDrain`. They end when everything that the command left behind is dead too, and so does `exit`.
+ * `kill` ends it all at once and returns when nothing is left; `exit` then gives 137.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RunningSandbox {
+  readonly stdout: Stream.Stream<Uint8Array, SandboxError.SandboxError>
+  readonly stderr: Stream.Stream<Uint8Array, SandboxError.SandboxError>
+  readonly exit: Effect.Effect<SandboxExit, SandboxError.SandboxError>
+  readonly kill: Effect.Effect<void>
+}
+
+/**
+ * Service of sandboxes, for the worker process.
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export class Sandbox extends Context.Tag("effect-contree/local/Sandbox")<Sandbox, Sandbox.Service>() {}
+
+/**
+ * @since 0.1.0
+ */
+export declare namespace Sandbox {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  interface Service {
+    /** The launcher in use. */
+    readonly launcher: Launcher.LauncherName
+    /** Why each stronger launcher is not in use. */
+    readonly rejected: ReadonlyArray<{ readonly name: Launcher.LauncherName; readonly error: SandboxError.SandboxError }>
+    /**
+     * Starts a command as soon as one of the `maxConcurrency` places is free, in the order of the calls; to wait can be
+     * interrupted. Closing the scope before the command's end kills it and waits until nothing of it is left.
+     */
+    readonly start: (
+      spec: SandboxSpec
+    ) => Effect.Effect<RunningSandbox, SandboxError.SandboxError, Scope.Scope>
+  }
+}
+
+/**
+ * @since 0.1.0
+ * @category configuration
+ */
+export interface SandboxOptions {
+  /** How many commands run at a time, at least 1. */
+  readonly maxConcurrency: number
+  /** Only this launcher. Default: the strongest one that passes a real run. */
+  readonly launcher?: Launcher.LauncherName | undefined
+}
+
+/** The kernel's `MAX_ARG_STRLEN`, with the final zero. */
+const MAX_WORD_BYTES = 131_072
+
+/** One page of mount options, with the final zero. */
+const MAX_OPTIONS_BYTES = 4096
+
+/** The kernel's `__NEW_UTS_LEN`. */
+const MAX_HOSTNAME_BYTES = 64
+
+const bytes = (text: string): number => new TextEncoder().encode(text).length
+
+/** What is wrong with a run, before anything is done for it. Values of the environment are not repeated. */
+const complaint = (spec: SandboxSpec): string | undefined => {
+  const texts = [
+    ...spec.command.map((text, index) => [index === 0 ? "the command" : `argument ${index}`, text] as const),
+    ...Object.entries(spec.env).map(([name, value]) => [`the variable ${JSON.stringify(name)}`, `${name}=${value}`] as const),
+    ["the working directory", spec.cwd] as const
+  ]
+  const unfit = texts.find(([, text]) => text.includes("\0"))
+  if (unfit !== undefined) {
+    return `${unfit[0]} contains a NUL character, which no process can be given: remove it`
+  }
+  const long = texts.find(([, text]) => bytes(text) >= MAX_WORD_BYTES)
+  if (long !== undefined) {
+    return `${long[0]} is of ${bytes(long[1])} bytes, the kernel takes ${MAX_WORD_BYTES - 1}: give it on standard input or in a file`
+  }
+  const unnamed = Object.keys(spec.env).find((name) => name === "" || name.includes("="))
+  if (unnamed !== undefined) {
+    return `${JSON.stringify(unnamed)} is no name of a variable: use one that is not empty and holds no "="`
+  }
+  if (spec.command[0] === "") {
+    return "the command is empty: give the path or the name of a program"
+  }
+  if (!spec.cwd.startsWith("/")) {
+    return `the working directory ${JSON.stringify(spec.cwd)} is not absolute: begin it with "/"`
+  }
+  if (bytes(spec.hostname) > MAX_HOSTNAME_BYTES || !/^[A-Za-z0-9][A-Za-z0-9.-]*$/.test(spec.hostname)) {
+    return `${JSON.stringify(spec.hostname)} is no host name: use letters, digits, "-" and ".", at most ${MAX_HOSTNAME_BYTES}`
+  }
+  for (const [kind, id] of [["user", spec.uid], ["group", spec.gid]] as const) {
+    if (!Number.isInteger(id) || id < 0 || id > 65_535) {
+      return `${id} is no ${kind} id of an image: use one from 0 to 65535`
+    }
+  }
+  const layer = spec.layers.find((name) => !/^[A-Za-z0-9]+$/.test(name))
+  return spec.layers.length === 0
+    ? "there is no layer to run over"
+    : layer === undefined
+    ? undefined
+    : `${JSON.stringify(layer)} is no name of a layer`
+}
+
+const overlayOptions = (layers: ReadonlyArray<string>, upper: string, work: string) => {
+  // `volatile`: the end of a run would else wait for all of the file system's dirty data, whoever wrote it.
+  // `index=off`: a layer may become a lower one while the overlay that wrote it is still being unmounted.
+  const options = `lowerdir=${layers.join(":")},upperdir=${upper},workdir=${work},userxattr,volatile,index=off`
+  return options.length < MAX_OPTIONS_BYTES
+    ? Effect.succeed(options)
+    : Effect.fail(
+        SandboxError.make(
+          "InvalidSpec",
+          `${layers.length} layers need ${options.length} bytes of mount options, the kernel takes ${MAX_OPTIONS_BYTES - 1}: flatten the chain`
+        )
+      )
+}
+
+const isPlainPath = (path: string): boolean => !/[,:\\\n]|(^|\/)\.\.?(\/|$)/.test(path)
+
+/**
+ * Makes the service: finds a launcher that works by a real run in a sandbox over a root of one program, and ends every
+ * sandbox with the scope.
+ *
+ * Fails with `MissingTool` or with the failure of the last launcher tried where none works.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = Effect.fn("Sandbox.make")(function*(
+  options: SandboxOptions
+): Effect.fn.Return<
+  Sandbox.Service,
+  SandboxError.SandboxError,
+  MountNamespace | FileSystem.FileSystem | Scope.Scope
+> {
+  const fs = yield* FileSystem.FileSystem
+  const namespace = yield* MountNamespace
+  const scope = yield* Effect.scope
+  const permits = yield* Effect.makeSemaphore(Math.max(1, Math.floor(options.maxConcurrency)))
+  const searchPath = (yield* SystemTool.folders).join(":")
+
+  interface Launched extends Launcher.LaunchedCommand {
+    readonly stdin: Uint8Array | undefined
+  }
+  interface Held {
+    readonly slot: Slot.Slot
+    readonly scope: Scope.CloseableScope
+  }
+  // The last one used comes first: it is warm, and what it still unmounts is its own.
+  const idle: Array<Held> = []
+  let started = 0
+
+  const startSlot = Effect.gen(function*() {
+    const slotScope = yield* Scope.fork(scope, { _tag: "Sequential" })
+    const slot = yield* Slot.make({
+      enter: namespace.enter,
+      directory: namespace.directory,
+      name: String(started++),
+      idShift: namespace.idShift,
+      layers: namespace.layers,
+      mountPoint: namespace.place.mountPoint,
+      searchPath
+    }).pipe(
+      Effect.provideService(FileSystem.FileSystem, fs),
+      Scope.extend(slotScope),
+      Effect.onError((cause) => Scope.close(slotScope, Exit.failCause(cause)))
+    )
+    return { slot, scope: slotScope }
+  })
+
+  const takeSlot: Effect.Effect<Held, SandboxError.SandboxError> = Effect.suspend(() => {
+    const held = idle.pop()
+    return held === undefined
+      ? startSlot
+      : Effect.flatMap(held.slot.isAlive, (alive) =>
+          alive ? Effect.succeed(held) : Effect.zipRight(Scope.close(held.scope, Exit.void), takeSlot))
+  })
+
+  /** A slot for as long as the scope is open; one whose run is not over then is ended with it. */
+  const useSlot = (isOver: () => Effect.Effect<boolean>) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function*() {
+        yield* restore(permits.take(1))
+        yield* Effect.addFinalizer(() => permits.release(1))
+        const held = yield* restore(takeSlot)
+        yield* Effect.addFinalizer(() =>
+          Effect.flatMap(isOver(), (over) =>
+            over ? Effect.sync(() => idle.push(held)) : Scope.close(held.scope, Exit.void)))
+        return held
+      })
+    )
+
+  const launch = (launcher: Launcher.Launcher, tools: ReadonlyMap<string, string>, overlay: string, run: Launched) =>
+    Effect.gen(function*() {
+      let isOver = Effect.succeed(false)
+      const held = yield* useSlot(() => isOver)
+      const files = launcher.files(run, namespace.place, tools)
+      const running = yield* held.slot.start({
+        ...files,
+        launch: `overlay=${Launcher.quote(overlay)} directory=${Launcher.quote(run.cwd)}\n${files.launch}`,
+        stdin: run.stdin
+      })
+      isOver = running.isOver
+      return {
+        stdout: running.stdout,
+        stderr: running.stderr,
+        exit: Effect.map(running.exit, (exit) => ({
+          ...exit,
+          signal: exit.code > 128 && exit.code <= 128 + 64 ? exit.code - 128 : undefined
+        })),
+        kill: running.kill
+      }
+    })
+
+  /** Runs the probe's program, and fails unless it ended as it does. */
+  const tryOut = Effect.fnUntraced(function*(launcher: Launcher.Launcher) {
+    const tools = yield* SystemTool.findAll([...launcher.tools, ...launcher.optional])
+    const missing = launcher.tools.filter((name) => !tools.has(name))
+    if (missing.length > 0) {
+      return yield* SandboxError.make("MissingTool", `${launcher.name} needs ${missing.join(" and ")}, not installed here`)
+    }
+    const program = Probe.program(process.arch)
+    const folder = yield* Effect.gen(function*() {
+      const folder = yield* fs.makeTempDirectoryScoped({ directory: namespace.probes, prefix: "" })
+      for (const path of [folder, `${folder}/root`, `${folder}/u`, `${folder}/w`]) {
+        yield* path === folder ? Effect.void : fs.makeDirectory(path)
+        yield* fs.chown(path, namespace.idShift, namespace.idShift)
+      }
+      if (program !== undefined) {
+        yield* fs.writeFile(`${folder}/root${Probe.PROBE_PROGRAM}`, program)
+        yield* fs.chown(`${folder}/root${Probe.PROBE_PROGRAM}`, namespace.idShift, namespace.idShift)
+        yield* fs.chmod(`${folder}/root${Probe.PROBE_PROGRAM}`, 0o755)
+      }
+      return folder
+    }).pipe(
+      Effect.mapError((error) => SandboxError.make("SetupFailed", `the folder of a probe: ${error.message}`))
+    )
+    const inside = Option.getOrElse(namespace.inside(folder), () => folder)
+    const overlay = yield* overlayOptions([`${inside}/root`], `${inside}/u`, `${inside}/w`)
+    const sandbox = yield* launch(launcher, tools, overlay, {
+      command: [Probe.PROBE_PROGRAM],
+      env: {},
+      cwd: "/",
+      hostname: "probe",
+      uid: 0,
+      gid: 0,
+      stdin: undefined
+    })
+    const [said, exit] = yield* Effect.all(
+      [
+        sandbox.stderr.pipe(Stream.decodeText(), Stream.mkString),
+        Effect.either(sandbox.exit),
+        Stream.runDrain(sandbox.stdout)
+      ],
+      { concurrency: "unbounded" }
+    )
+    if (exit._tag === "Left") {
+      return yield* SandboxError.make(exit.left.reason, `${launcher.name}: ${exit.left.detail} ${said.trim()}`.trimEnd())
+    }
+    return exit.right.code === (program === undefined ? 127 : Probe.PROBE_EXIT)
+      ? tools
+      : yield* SandboxError.make(
+          "SetupFailed",
+          `${launcher.name} cannot execute a program in the data folder: ${said.trim() || `exit code ${exit.right.code}`}`,
+          "Put the data folder on a file system that is not mounted noexec."
+        )
+  }, Effect.scoped)
+
+  const rejected: Array<{ readonly name: Launcher.LauncherName; readonly error: SandboxError.SandboxError }> = []
+  for (const launcher of Launcher.all) {
+    if (options.launcher !== undefined && options.launcher !== launcher.name) {
+      continue
+    }
+    const outcome = yield* Effect.either(tryOut(launcher))
+    if (outcome._tag === "Left") {
+      rejected.push({ name: launcher.name, error: outcome.left })
+      continue
+    }
+    const tools = outcome.right
+    return {
+      launcher: launcher.name,
+      rejected,
+      start: Effect.fn("Sandbox.start")(function*(spec: SandboxSpec) {
+        const wrong = complaint(spec)
+        if (wrong !== undefined) {
+          return yield* SandboxError.make("InvalidSpec", wrong)
+        }
+        const [upper, work] = [namespace.inside(spec.upper), namespace.inside(spec.work)]
+        if (Option.isNone(upper) || Option.isNone(work) || !isPlainPath(upper.value) || !isPlainPath(work.value)) {
+          return yield* SandboxError.make("InvalidSpec", `${spec.upper} and ${spec.work} are no folders of a run in the data folder`)
+        }
+        const overlay = yield* overlayOptions(spec.layers, upper.value, work.value)
+        if (namespace.idShift !== 0) {
+          yield* Effect.forEach(
+            [spec.directory, spec.work],
+            (path) => fs.chown(path, namespace.idShift, namespace.idShift),
+            { concurrency: "unbounded", discard: true }
+          ).pipe(Effect.mapError((error) => SandboxError.make("SetupFailed", `the folder of a run: ${error.message}`)))
+        }
+        return yield* launch(launcher, tools, overlay, spec)
+      })
+    }
+  }
+  return yield* rejected[rejected.length - 1]?.error ?? SandboxError.make("MissingTool", "there is no launcher")
+})
+
+/**
+ * `make` as a layer.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (
+  options: SandboxOptions
+): Layer.Layer<Sandbox, SandboxError.SandboxError, MountNamespace | FileSystem.FileSystem> =>
+  Layer.scoped(Sandbox, make(options))

@@ -1,0 +1,77 @@
+/**
+ * Keeps images shallow: when a chain of layers has grown deep, its layers are squashed into one in the background.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { ImageStore } from "./ImageStore.js"
+import { LayerSquash } from "./LayerSquash.js"
+import type { Chain } from "./LayerStore.js"
+
+/**
+ * Keeps images shallow: when a chain of layers has grown deep, its layers are squashed into one in the background.
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export class Squasher extends Context.Tag("effect-contree/local/Squasher")<Squasher, Squasher.Service>() {}
+
+/**
+ * @since 0.1.0
+ */
+export declare namespace Squasher {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  interface Service {
+    /** Squashes the chain in the background if it has just grown beyond the depth. */
+    readonly consider: (chain: Chain) => Effect.Effect<void>
+  }
+}
+
+/**
+ * Makes the service; what it is squashing is given up with the scope.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = Effect.fnUntraced(function* (
+  depth: number
+): Effect.fn.Return<Squasher.Service, never, ImageStore | LayerSquash | Scope.Scope> {
+  const images = yield* ImageStore
+  const { flatten } = yield* LayerSquash
+  const running = yield* FiberSet.make()
+  const turn = yield* Effect.makeSemaphore(1)
+
+  const squash = (chain: Chain) =>
+    turn.withPermits(1)(flatten(chain)).pipe(
+      Effect.flatMap(([layer, base]) =>
+        base === undefined ? Effect.void : images.squashed(chain[0], layer, base)
+      ),
+      Effect.tapError((error) => Effect.logWarning("an image could not be squashed; it stays deep", error)),
+      Effect.ignore,
+      Effect.withSpan("Squasher.squash", { attributes: { layers: chain.length } })
+    )
+
+  return {
+    // Images that a chain's next runs make before its squash is ready are deep too; only every depth-th is squashed.
+    consider: (chain) =>
+      (chain.length - 1) % depth === 1 && chain.length - 1 > depth
+        ? Effect.asVoid(FiberSet.run(running, squash(chain)))
+        : Effect.void
+  }
+})
+
+/**
+ * The service over the stores; `depth` is the number of layers above the base from which a chain counts as deep.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (depth: number): Layer.Layer<Squasher, never, ImageStore | LayerSquash> =>
+  Layer.scoped(Squasher, make(depth))

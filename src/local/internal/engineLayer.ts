@@ -1,0 +1,36 @@
+/**
+ * The parts of the engine put together for one data folder, inside the worker's mount namespace.
+ */
+import * as Layer from "effect/Layer"
+import * as Database from "../Database.js"
+import * as Engine from "../Engine.js"
+import type { EngineConfig } from "../EngineConfig.js"
+import * as ImageStore from "../ImageStore.js"
+import * as Importer from "../Importer.js"
+import * as LayerSquash from "../LayerSquash.js"
+import * as LayerStore from "../LayerStore.js"
+import * as MountNamespace from "../MountNamespace.js"
+import * as OperationStore from "../OperationStore.js"
+import * as Sandbox from "../Sandbox.js"
+import * as Squasher from "../Squasher.js"
+
+/** `keep` names the paths that the worker's program needs, so that no mount hides them. */
+export const layer = (config: EngineConfig, keep: ReadonlyArray<string>) => {
+  const directory = config.dataDirectory
+  return Engine.layer(config).pipe(
+    Layer.provideMerge(Squasher.layer(config.squashDepth)),
+    Layer.provide(Importer.layer({ mirrors: config.mirrors, insecureRegistries: config.insecureRegistries })),
+    Layer.provideMerge(
+      Sandbox.layer({
+        maxConcurrency: config.maxConcurrency,
+        launcher: config.launcher === "auto" ? undefined : config.launcher
+      })
+    ),
+    Layer.provide(LayerSquash.layer),
+    Layer.provideMerge(Layer.merge(ImageStore.layer, OperationStore.layer)),
+    Layer.provide(LayerStore.layer({ directory, known: ImageStore.knownLayers })),
+    Layer.provide(MountNamespace.layer({ directory, keep })),
+    // First of all: it says when another engine works on the folder, before that one's files are touched.
+    Layer.provide(Database.layer(directory))
+  )
+}

@@ -1,0 +1,340 @@
+/**
+ * A slot: one persistent shell in a mount and a pid namespace of its own, which carries out one run at a time, so
+ * that Node forks once a slot and not once a run.
+ *
+ * The slot's shell is PID 1 of its pid namespace: when it is killed the kernel ends all that it has started, whatever
+ * that did to get away, before the shell's own parent is seen to exit. That parent gets SIGKILL when the worker dies.
+ *
+ * `node:child_process` and not `@effect/platform` `Command`, which has no descriptors beyond the third; `node:net`
+ * because a named pipe is read without a thread of its own only through a socket. The outputs are named pipes and not
+ * Node's, which are sockets and cannot be opened anew as /dev/stdout.
+ */
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as NodeStream from "@effect/platform-node/NodeStream"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import * as ChildProcess from "node:child_process"
+import * as Fs from "node:fs"
+import * as Net from "node:net"
+import type { LaunchFiles } from "../Launcher.js"
+import * as SandboxError from "../SandboxError.js"
+
+/** What a slot is made of: a prefix that enters the payloads' user namespace, and paths on the worker's tmpfs. */
+export interface SlotOptions {
+  readonly enter: ReadonlyArray<string>
+  readonly directory: string
+  readonly name: string
+  readonly idShift: number
+  readonly layers: string
+  readonly mountPoint: string
+  readonly searchPath: string
+}
+
+export interface SlotRunFiles extends LaunchFiles {
+  readonly stdin: Uint8Array | undefined
+}
+
+export interface SlotExit {
+  readonly code: number
+  readonly elapsed: Duration.Duration
+  readonly userTime: Duration.Duration | undefined
+  readonly systemTime: Duration.Duration | undefined
+}
+
+export interface SlotRun {
+  readonly stdout: Stream.Stream<Uint8Array, SandboxError.SandboxError>
+  readonly stderr: Stream.Stream<Uint8Array, SandboxError.SandboxError>
+  readonly exit: Effect.Effect<SlotExit, SandboxError.SandboxError>
+  /** Ends the run, if it has not ended, with the slot; returns when nothing is left. */
+  readonly kill: Effect.Effect<void>
+  /** Whether the slot has reported the end of the run and can take another. */
+  readonly isOver: Effect.Effect<boolean>
+}
+
+export interface Slot {
+  readonly start: (files: SlotRunFiles) => Effect.Effect<SlotRun, SandboxError.SandboxError, Scope.Scope>
+  readonly isAlive: Effect.Effect<boolean>
+}
+
+/** Written by the worker and by the slot; they exist from the start, with the owner that lets both write them. */
+const files = ["launch", "args", "inner", "stdin", "status", "log", "byte"]
+
+const SIGKILL = 9
+
+/** A slot that says nothing for so long is not going to. */
+const PATIENCE = Duration.seconds(30)
+
+interface Shell {
+  readonly child: ChildProcess.ChildProcess
+  readonly control: NonNullable<ChildProcess.ChildProcess["stdin"]>
+  readonly lines: Queue.Queue<string>
+  readonly exited: Deferred.Deferred<void>
+  readonly said: () => string
+}
+
+const died = (shell: Shell) =>
+  Effect.suspend(() =>
+    Effect.fail(SandboxError.make("Died", `the sandbox's shell ended unasked ${shell.said()}`.trimEnd())))
+
+const CLOSE_ON_EXEC = 0o2000000
+
+/**
+ * The descriptors above the slot's own that a child of this process would get: whoever started the worker left them
+ * open, and Node passes them on. A payload could leave its root through one of a folder.
+ */
+const inherited = (fs: FileSystem.FileSystem) =>
+  Effect.gen(function*() {
+    const open = (yield* fs.readDirectory("/proc/self/fd")).map(Number).filter((fd) => fd > 3)
+    const flags = yield* Effect.forEach(open, (fd) =>
+      Effect.map(
+        Effect.orElseSucceed(fs.readFileString(`/proc/self/fdinfo/${fd}`), () => "flags: 02000000"),
+        (info) => Number.parseInt(/flags:\s*(\d+)/.exec(info)?.[1] ?? "0", 8)
+      ))
+    return new Set(open.filter((_, index) => ((flags[index] ?? 0) & CLOSE_ON_EXEC) === 0))
+  }).pipe(Effect.mapError((error) => SandboxError.make("SetupFailed", `the open descriptors: ${error.message}`)))
+
+const spawn = (
+  options: SlotOptions,
+  folder: string,
+  cover: ReadonlySet<number>,
+  nothing: number
+): Effect.Effect<Shell, SandboxError.SandboxError> =>
+  Effect.flatMap(Effect.all([Queue.unbounded<string>(), Deferred.make<void>()]), ([lines, exited]) =>
+    Effect.async((resume) => {
+      const [program = "", ...args] = [
+        ...options.enter,
+        ...["setpriv", "--pdeathsig", "KILL", "--"],
+        ...["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child=KILL", "--"],
+        ...["sh", `${options.directory}/slot`, folder, options.layers, options.mountPoint]
+      ]
+      const child = ChildProcess.spawn(program, args, {
+        cwd: "/",
+        // A session of its own, so that a payload never has the worker's terminal.
+        detached: true,
+        // util-linux 2.39 took up a mount API that refuses an option above 255 bytes, and `lowerdir` is one.
+        env: { PATH: options.searchPath, LC_ALL: "C", LIBMOUNT_FORCE_MOUNT2: "always" },
+        // A child's descriptor cannot be closed, but it can be made one of /dev/null.
+        stdio: Array.from({ length: Math.max(3, ...cover) + 1 }, (_, fd) =>
+          fd === 0 || fd === 2 || fd === 3 ? "pipe" : cover.has(fd) ? nothing : "ignore")
+      })
+      const { stderr, stdin: control, stdio } = child
+      const status = stdio[3]
+      if (control === null || stderr === null || !(status instanceof Net.Socket)) {
+        return resume(SandboxError.make("SetupFailed", "a slot's shell has no pipes"))
+      }
+      let said = ""
+      let partial = ""
+      stderr.setEncoding("utf8").on("data", (text: string) => {
+        said = (said + text).slice(-1000)
+      })
+      status.setEncoding("utf8").on("data", (text: string) => {
+        const parts = (partial + text).split("\n")
+        partial = parts.pop() ?? ""
+        for (const line of parts) lines.unsafeOffer(line)
+      })
+      // A shell that ends while it is written to is noticed by its exit.
+      for (const stream of [control, stderr, status]) stream.on("error", () => {})
+      child.on("error", (error) => resume(SandboxError.make("MissingTool", `${program}: ${error.message}`)))
+      child.on("exit", () => Deferred.unsafeDone(exited, Exit.void))
+      child.on("spawn", () => resume(Effect.succeed({ child, control, lines, exited, said: () => said.trim() })))
+    }))
+
+const seconds = (text: string | undefined): number => {
+  const [, minutes = "0", rest = "0"] = /^(\d+)m([\d.]+)s$/.exec(text ?? "") ?? []
+  return Number(minutes) * 60 + Number(rest)
+}
+
+interface Report {
+  readonly said: string
+  readonly at: bigint
+  /** Seconds of processor time that the shell's children have used so far. */
+  readonly user: number
+  readonly system: number
+}
+
+/** One report: what it says, then the shell's own times, then its children's. */
+const nextReport = (shell: Shell): Effect.Effect<Report, SandboxError.SandboxError> =>
+  Effect.gen(function*() {
+    const said = yield* shell.lines.take
+    const at = yield* Clock.currentTimeNanos
+    yield* shell.lines.take
+    const [user, system] = (yield* shell.lines.take).split(" ")
+    return { said, at, user: seconds(user), system: seconds(system) }
+  }).pipe(Effect.raceFirst(Effect.zipRight(Deferred.await(shell.exited), died(shell))))
+
+const difference = (later: number, earlier: number) => Duration.millis(Math.round((later - earlier) * 1000))
+
+/** Opens a named pipe for reading until the scope closes; a pipe that nobody writes to yet has no end yet. */
+const openPipe = (path: string): Effect.Effect<Net.Socket, SandboxError.SandboxError, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.async<Net.Socket, SandboxError.SandboxError>((resume) =>
+      Fs.open(path, Fs.constants.O_RDONLY | Fs.constants.O_NONBLOCK, (error, fd) =>
+        resume(
+          error === null
+            ? Effect.sync(() => {
+                const socket = new Net.Socket({ fd, readable: true, writable: false })
+                // Nobody may be reading: an error without a listener would end the worker.
+                return socket.on("error", () => {})
+              })
+            : SandboxError.make("SetupFailed", `the pipe of an output: ${error.message}`)
+        ))
+    ),
+    (socket) => Effect.sync(() => socket.destroy())
+  )
+
+const readPipe = (socket: Net.Socket, shell: Shell) =>
+  NodeStream.fromReadable<SandboxError.SandboxError, Uint8Array>(
+    () => socket,
+    (error) => SandboxError.make("Died", `an output of the sandbox: ${String(error)} ${shell.said()}`.trimEnd())
+  )
+
+const reasons: ReadonlyArray<SandboxError.SandboxErrorReason> = ["Refused", "UnusableImage", "InvalidSpec"]
+
+/**
+ * Starts a slot, and ends it with the scope.
+ *
+ * Fails with `MissingTool` or `Refused` and what the tools said where the machine does not allow one.
+ */
+export const make = (
+  options: SlotOptions
+): Effect.Effect<Slot, SandboxError.SandboxError, FileSystem.FileSystem | Scope.Scope> =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const folder = `${options.directory}/s/${options.name}`
+    const failed = Effect.mapError((error: { readonly message: string }) =>
+      SandboxError.make("SetupFailed", `the files of a slot: ${error.message}`))
+    const own = (path: string) => fs.chown(path, options.idShift, options.idShift)
+
+    yield* Effect.acquireRelease(
+      failed(
+        Effect.gen(function*() {
+          yield* fs.makeDirectory(folder, { mode: 0o700 })
+          yield* Effect.forEach(
+            files,
+            (name) => Effect.zipRight(fs.writeFileString(`${folder}/${name}`, "1\n"), own(`${folder}/${name}`)),
+            { concurrency: "unbounded", discard: true }
+          )
+          yield* own(folder)
+        })
+      ),
+      () => Effect.ignoreLogged(fs.remove(folder, { recursive: true }))
+    )
+
+    let pid: number | undefined
+    const kill = (shell: Shell) =>
+      Effect.try(() => {
+        if (shell.child.exitCode === null && shell.child.signalCode === null) {
+          // Only the shell's own death is waited for by its parent; before its id is known the parent passes it on.
+          if (pid === undefined) shell.child.kill("SIGKILL")
+          else process.kill(pid, "SIGKILL")
+        }
+      }).pipe(
+        // A shell that is gone already cannot be signalled, and its exit is on the way.
+        Effect.ignore,
+        Effect.zipRight(Deferred.await(shell.exited)),
+        Effect.timeoutFail({ duration: PATIENCE, onTimeout: () => "a killed sandbox does not end" }),
+        Effect.ignoreLogged
+      )
+    const cover = yield* inherited(fs)
+    const shell = yield* Effect.acquireRelease(
+      Effect.scoped(
+        Effect.flatMap(
+          failed(fs.open("/dev/null", { flag: "r+" })),
+          (nothing) => spawn(options, folder, cover, nothing.fd)
+        )
+      ),
+      kill
+    )
+
+    const ready = yield* shell.lines.take.pipe(
+      Effect.raceFirst(
+        Effect.flatMap(Deferred.await(shell.exited), () => SandboxError.make("Refused", `a slot: ${shell.said()}`))
+      ),
+      Effect.timeoutFail({
+        duration: PATIENCE,
+        onTimeout: () => SandboxError.make("SetupFailed", `a slot does not get ready ${shell.said()}`.trimEnd())
+      })
+    )
+    pid = Number(ready.split(" ")[1])
+
+    const fault = (report: string) => {
+      const [, word, text = ""] = /^fault (\S+) (.*)$/.exec(report) ?? []
+      const reason = reasons.find((name) => name === word) ?? "SetupFailed"
+      return text === "log"
+        ? Effect.flatMap(
+            Effect.orElseSucceed(fs.readFileString(`${folder}/log`), () => ""),
+            (log) => SandboxError.make(reason, `the sandbox could not be set up: ${log.trim()}`)
+          )
+        : Effect.fail(SandboxError.make(reason, text))
+    }
+
+    const start = Effect.fnUntraced(function*(run: SlotRunFiles) {
+      const write = (name: string, content: Uint8Array) => fs.writeFile(`${folder}/${name}`, content)
+      const encoder = new TextEncoder()
+      const [stdout, stderr] = yield* Effect.all(
+        [
+          openPipe(`${folder}/out`),
+          openPipe(`${folder}/err`),
+          failed(write("launch", encoder.encode(run.launch))),
+          failed(write("inner", encoder.encode(run.inner))),
+          failed(write("args", encoder.encode(run.args))),
+          failed(write("stdin", run.stdin ?? new Uint8Array(0)))
+        ],
+        { concurrency: "unbounded" }
+      )
+      const exit = yield* Deferred.make<SlotExit, SandboxError.SandboxError>()
+      yield* Effect.sync(() => shell.control.write("run\n"))
+      let isOver = false
+      let isKilled = false
+      const begun = yield* Clock.currentTimeNanos
+      yield* Effect.gen(function*() {
+        const started = yield* nextReport(shell)
+        const ended = started.said === "start" ? yield* nextReport(shell) : started
+        isOver = true
+        return ended.said.startsWith("exit ")
+          ? {
+              code: Number(ended.said.slice("exit ".length)),
+              elapsed: Duration.nanos(ended.at - started.at),
+              userTime: difference(ended.user, started.user),
+              systemTime: difference(ended.system, started.system)
+            }
+          : yield* fault(ended.said)
+      }).pipe(
+        Effect.catchIf(
+          () => isKilled && !isOver,
+          () =>
+            Effect.map(Clock.currentTimeNanos, (now) => ({
+              code: 128 + SIGKILL,
+              elapsed: Duration.nanos(now - begun),
+              userTime: undefined,
+              systemTime: undefined
+            }))
+        ),
+        Effect.intoDeferred(exit),
+        Effect.interruptible,
+        Effect.forkScoped
+      )
+      const killRun = Effect.suspend(() => {
+        isKilled = true
+        return isOver ? Effect.void : kill(shell)
+      })
+      return {
+        stdout: readPipe(stdout, shell),
+        stderr: readPipe(stderr, shell),
+        exit: Deferred.await(exit),
+        kill: killRun,
+        isOver: Effect.sync(() => isOver)
+      }
+    })
+
+    return {
+      start,
+      isAlive: Effect.negate(Deferred.isDone(shell.exited))
+    }
+  })

@@ -1,0 +1,163 @@
+/**
+ * The shell programs of a slot, for any POSIX `sh` (dash, bash, busybox).
+ *
+ * They are the whole of what runs outside a sandbox beside bubblewrap and util-linux. Every value of a run reaches
+ * them single-quoted in a file that the worker wrote, never on a command line.
+ */
+
+/**
+ * The slot: PID 1 of its own pid namespace and alone in its own mount namespace, it carries out one run at a time.
+ *
+ * Arguments: the slot's folder, the folder of the layers, the mountpoint. Standard input: one line a run, after the
+ * worker has written the files of the run. Descriptor 3: `ready PID`; then for each run `start` and `exit CODE`, or
+ * `fault REASON TEXT`, each followed by the two lines of `times`.
+ */
+export const slot = `
+slot=$1 layers=$2 mountpoint=$3
+umask 022
+ulimit -c 0
+ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -H -n)"
+# The id of this process as the worker knows it, before /proc shows this pid namespace.
+read -r pid rest </proc/self/stat
+mount -n -t proc proc /proc
+uids= gids=
+while read -r inner outer count; do uids="$uids$inner $inner $count
+"; done </proc/self/uid_map
+while read -r inner outer count; do gids="$gids$inner $inner $count
+"; done </proc/self/gid_map
+cd "$layers" || exit
+# Writable for every id, so that a program can open /dev/stdout anew.
+mkfifo -m 622 "$slot/out" "$slot/err" && mkfifo "$slot/info" "$slot/mapped" || exit
+printf 'ready %s\\n' "$pid" >&3
+
+report() { { printf '%s\\n' "$1"; times; } >&3; }
+
+# Walks the path $2 from the folder $1 inside the image as its own root: absolute links start there, '..' ends there.
+# With $3 missing folders are made. Leaves where it came in $here; fails where the path does not lead on.
+walk() {
+  here=$1 left=$2 hops=0
+  case $left in /*) here= ;; esac
+  while [ -n "$left" ]; do
+    part=\${left%%/*}
+    case $left in */*) left=\${left#*/} ;; *) left= ;; esac
+    case $part in
+      '' | .) continue ;;
+      ..) here=\${here%/*}; continue ;;
+    esac
+    if [ -L "$mountpoint$here/$part" ]; then
+      hops=$((hops + 1))
+      [ "$hops" -le 40 ] || return 1
+      link=$(readlink -n "$mountpoint$here/$part"; echo .)
+      link=\${link%.}
+      case $link in /*) here= ;; esac
+      left=$link/$left
+    elif [ -e "$mountpoint$here/$part" ]; then
+      [ -z "$left" ] || [ -d "$mountpoint$here/$part" ] || return 1
+      here=$here/$part
+    elif [ -n "$3" ] && mkdir "$mountpoint$here/$part" 2>"$slot/log"; then
+      here=$here/$part
+    else
+      return 1
+    fi
+  done
+}
+
+# The folders on which /proc and /dev go. Those that the image lacks are taken back after the run.
+prepare_root() {
+  made=
+  for name in proc dev; do
+    if [ -L "$mountpoint/$name" ] || { [ -e "$mountpoint/$name" ] && [ ! -d "$mountpoint/$name" ]; }; then
+      fault="UnusableImage /$name of the image is no folder"
+      return 1
+    elif [ ! -e "$mountpoint/$name" ]; then
+      mkdir "$mountpoint/$name" 2>"$slot/log" || { fault='SetupFailed log'; return 1; }
+      made="$made $mountpoint/$name"
+    fi
+  done
+}
+
+prepare_directory() {
+  [ "$directory" = / ] || { walk '' "$directory" make && [ -d "$mountpoint$here" ]; } || {
+    fault='InvalidSpec the working directory is no folder in the image and cannot become one'
+    return 1
+  }
+}
+
+# Bubblewrap ends with 1 when it fails itself. It reports an exit code only for a program that it started, and it
+# takes the byte of descriptor 7 when all but starting it is done.
+settle_bubblewrap() {
+  [ "$code" -eq 1 ] || return 0
+  while read -r line; do
+    case $line in *'"exit-code"'*) return 0 ;; esac
+  done <"$slot/status"
+  read -r byte <&7
+  if [ -n "$byte" ]; then
+    fault='SetupFailed bubblewrap could not set up the sandbox, its message is on standard error'
+    return 0
+  fi
+  code=127
+  case $program in
+    */*) walk "$directory" "$program" '' && code=126 ;;
+  esac
+}
+
+# Gives the user namespace that bubblewrap has made all the ids of this one.
+map_ids() {
+  while read -r key value; do
+    # Not to its end: some shells hold the other end of the pipe themselves.
+    case $key in '"child-pid":') child=\${value%,} ;; '}') break ;; esac
+  done <"$slot/info"
+  printf %s "$uids" >"/proc/$child/uid_map"
+  printf %s "$gids" >"/proc/$child/gid_map"
+  printf 1 >"$slot/mapped"
+}
+
+while read -r go; do
+  code=0 fault= launched= made=
+  . "$slot/launch"
+  if mount -n -t overlay -o "$overlay" overlay "$mountpoint" 2>"$slot/log"; then
+    if prepare_root && prepare_directory; then
+      report start
+      launched=1
+      launch
+      # What the launcher left behind is ended and gone, zombies too, before the run counts as ended.
+      while kill -s KILL -- -1 2>/dev/null; do (:); done
+    fi
+    [ -z "$made" ] || rmdir $made 2>/dev/null
+  else
+    fault='Refused log'
+  fi
+  # Nobody has opened the pipes for writing: the worker waits for their end.
+  [ -n "$launched" ] || { : >"$slot/out"; : >"$slot/err"; }
+  : >"$slot/args"
+  : >"$slot/inner"
+  if [ -n "$fault" ]; then report "fault $fault"; else report "exit $code"; fi
+  umount -n "$mountpoint" 2>/dev/null || umount -n -l "$mountpoint" 2>/dev/null
+done
+`
+
+/**
+ * PID 1 of a sandbox under util-linux alone: it prepares the root, starts the payload in it, reaps what is left to
+ * it, and ends with the payload's status. It keeps more capabilities than the payload has, so that the payload cannot
+ * look into it.
+ *
+ * Arguments: the slot's folder, the mountpoint, the folder of the skeleton of /dev, the table of mounts.
+ */
+export const inner = `
+slot=$1 mountpoint=$2 skeleton=$3 table=$4
+. "$slot/inner"
+prepare() {
+  mount -n -t tmpfs -o mode=0755,nosuid,noexec,size=64k tmpfs "$mountpoint/dev" &&
+    cp -a "$skeleton/." "$mountpoint/dev/" &&
+    mount -n -a -T "$table" &&
+    raise_loopback &&
+    name_host &&
+    cd "$mountpoint" &&
+    mount -n --move . /
+}
+if prepare 2>"$slot/log"; then
+  (payload)
+else
+  printf 1 >"$slot/status"
+fi
+`

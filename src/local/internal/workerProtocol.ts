@@ -1,0 +1,27 @@
+/**
+ * What the engine's worker and its owner say to each other over the worker's standard input and output.
+ */
+import * as Schema from "effect/Schema"
+import { EngineConfig } from "../EngineConfig.js"
+
+/** The one line that the owner writes. The input then stays open: its end tells the worker that the owner is gone. */
+export const WorkerSettings = Schema.parseJson(
+  Schema.Struct({
+    engine: EngineConfig,
+    listen: Schema.Union(
+      Schema.Struct({ _tag: Schema.Literal("Socket"), path: Schema.String }),
+      Schema.Struct({ _tag: Schema.Literal("Address"), host: Schema.String, port: Schema.Int })
+    ),
+    /** Without a token every caller is allowed: a socket is guarded by the permissions of its folder. */
+    token: Schema.optional(Schema.Redacted(Schema.String)),
+    logLevel: Schema.Literal("Debug", "Info", "Warning", "Error")
+  })
+)
+
+/** The one line that the worker answers. */
+export const WorkerAnswer = Schema.parseJson(
+  Schema.Union(
+    Schema.TaggedStruct("Ready", { port: Schema.optional(Schema.Int), launcher: Schema.String }),
+    Schema.TaggedStruct("Failed", { detail: Schema.String })
+  )
+)
