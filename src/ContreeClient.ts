@@ -6,6 +6,7 @@
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpApiClient from "@effect/platform/HttpApiClient"
 import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as Config from "effect/Config"
 import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
@@ -143,6 +144,12 @@ export declare namespace ContreeClient {
   }
 }
 
+/** Where the body does not matter, neither does which of the success statuses it is: older services differ. */
+const orAnySuccess = <E>(error: E): Effect.Effect<void, E> =>
+  error instanceof HttpClientError.ResponseError && error.response.status >= 200 && error.response.status < 300
+    ? Effect.void
+    : Effect.fail(error)
+
 class ResponseShape extends Data.TaggedError("ResponseShape")<{ readonly cause: ParseResult.ParseError }> {}
 
 const isRequestError = Schema.is(ContreeError.RequestError)
@@ -245,27 +252,12 @@ export const make = Effect.fnUntraced(function* (
         call(
           "images.untag",
           { method: "DELETE", path: `/v1/images/${id}/tag` },
-          Effect.asVoid(api.images.untag({ path: { id }, urlParams: { tag } }))
+          Effect.catchAll(api.images.untag({ path: { id }, urlParams: { tag } }), orAnySuccess)
         )
     },
     inspect: {
-      byTag: (tag) => {
-        const request = { method: "GET", path: "/v1/inspect/" }
-        return call("inspect.byTag", request, api.inspect.byTag({ urlParams: { tag } })).pipe(
-          Effect.flatMap((image) =>
-            image === undefined
-              ? Effect.fail(
-                  new ContreeError.UnexpectedResponse({
-                    request,
-                    status: 302,
-                    detail: "The redirect to the image could not be followed",
-                    suggestion: "Check that no proxy removes the Location header"
-                  })
-                )
-              : Effect.succeed(image)
-          )
-        )
-      },
+      byTag: (tag) =>
+        call("inspect.byTag", { method: "GET", path: "/v1/inspect/" }, api.inspect.byTag({ urlParams: { tag } })),
       byId: (id) =>
         call("inspect.byId", { method: "GET", path: `/v1/inspect/${id}/` }, api.inspect.byId({ path: { id } }))
     },
@@ -286,7 +278,7 @@ export const make = Effect.fnUntraced(function* (
         call(
           "operations.cancel",
           { method: "DELETE", path: `/v1/operations/${id}` },
-          Effect.as(api.operations.cancel({ path: { id } }), true)
+          Effect.as(Effect.catchAll(api.operations.cancel({ path: { id } }), orAnySuccess), true)
         ).pipe(Effect.catchTag("Conflict", () => Effect.succeed(false)))
     },
     policy: {

@@ -81,6 +81,8 @@ describe("InvalidImageRef", () => {
       [`user:secret@host/x@${digest}`, `***@host/x@${digest}`, "userinfo", 0],
       ["user:secret@host/x@latest", "***@latest", "userinfo", 0],
       ["user:secret@sha256:@h/x?q=secret@sha256:", "***@h/x?***", "userinfo", 0],
+      ["user://secret@ghcr.io", "user://***@ghcr.io", "scheme", 0],
+      ["docker://secret@ghcr.io", "docker://***@ghcr.io", "userinfo", 9],
       ["ghcr.io/o/i?token=a@secret", "***", "userinfo", 0],
       ["user:secret@host/x?token=secret", "***@host/x?***", "userinfo", 0],
       ["ghcr.io/o/i?token=secret", "ghcr.io/o/i?***", "query", 11],

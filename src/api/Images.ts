@@ -145,7 +145,5 @@ export class ImagesGroup extends HttpApiGroup.make("images")
       .setPath(byId)
       .setUrlParams(Schema.Struct({ tag: Schema.optional(ImageTag) }))
       .addSuccess(HttpApiSchema.NoContent)
-      // The older service answers with the image, as does one that puts a public tag back in its place.
-      .addSuccess(ImageRecord)
       .addError(failure(404, "No such image, or the image does not have the tag"))
   ) {}

@@ -5,7 +5,6 @@
  */
 import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
-import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as Schema from "effect/Schema"
 import { ImageId } from "../ImageId.js"
 import { ImageTag } from "../ImageTag.js"
@@ -27,7 +26,6 @@ export class InspectGroup extends HttpApiGroup.make("inspect")
     HttpApiEndpoint.get("byTag", "/inspect/")
       .setUrlParams(Schema.Struct({ tag: ImageTag }))
       .addSuccess(ImageRecord)
-      .addSuccess(HttpApiSchema.Empty(302))
       .addError(missing)
   )
   .add(

@@ -6,6 +6,7 @@
 import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { ImageId } from "../ImageId.js"
 import { failure } from "./Failure.js"
@@ -46,7 +47,9 @@ export const KnownKind = Schema.Literal("image_import", "instance")
  */
 export type OperationKind = typeof KnownKind.Type | (string & {})
 
-const option = <A, I, R>(schema: Schema.Schema<A, I, R>) => Schema.optionalWith(schema, { as: "Option", nullable: true })
+/** Absent and null mean the same to a reader; a writer says null, because strict readers need the key. */
+const option = <A, I, R>(schema: Schema.Schema<A, I, R>) =>
+  Schema.optionalWith(schema, { as: "Option", nullable: true, onNoneEncoding: () => Option.some(null) })
 
 const summary = {
   id: Schema.propertySignature(OperationId).pipe(Schema.fromKey("uuid")),

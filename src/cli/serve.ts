@@ -35,7 +35,6 @@ const options = {
     Options.optional
   ),
   mirror: Options.text("mirror").pipe(
-    Options.withSchema(EngineConfig.MirrorFromString),
     Options.withDescription("registry=address of a mirror, repeatable (CONTREE_MIRRORS, with commas)"),
     Options.repeated
   ),
@@ -54,6 +53,11 @@ const options = {
 }
 
 const failed = (detail: string, suggestion: string) => new EngineError({ detail, suggestion })
+
+const mirrors = (texts: ReadonlyArray<string>) =>
+  Effect.mapError(Schema.decode(Schema.Array(EngineConfig.MirrorFromString))(texts), (error) =>
+    failed(error.message, "Correct --mirror, for example docker.io=https://mirror.example.com")
+  )
 
 /** A token that the engine makes itself is kept in the data folder, readable by its user only. */
 const keptToken = Effect.fnUntraced(function* (directory: string) {
@@ -90,7 +94,7 @@ export const serve = Command.make("serve", options, (given) =>
       Schema.decode(EngineConfig.EngineConfig)({
         ...environment,
         dataDirectory: directory,
-        ...(given.mirror.length > 0 ? { mirrors: given.mirror } : {}),
+        ...(given.mirror.length > 0 ? { mirrors: yield* mirrors(given.mirror) } : {}),
         ...(given.insecureRegistry.length > 0 ? { insecureRegistries: given.insecureRegistry } : {}),
         ...Option.match(given.launcher, { onNone: () => ({}), onSome: (launcher) => ({ launcher }) }),
         ...Option.match(given.maxConcurrency, { onNone: () => ({}), onSome: (maxConcurrency) => ({ maxConcurrency }) })

@@ -50,14 +50,15 @@ const examples: { readonly [P in Part]: string } = {
 const digestShape = /^(?:sha(?:256|512)(?::[^/]*)?|[a-z0-9+._-]+:[0-9a-f]{32,})$/i
 
 /**
- * The "@" that ends a user name and password, or -1. Wherever it can be read both ways (`a:b@c` is a tag and a
- * misspelt digest, or a password and a host) it is read as a password: to hide too much costs a little clarity,
- * to hide too little costs the password.
+ * The "@" that ends a user name and password, or -1. Wherever the text can be read both ways (`a:b@c` is a tag and a
+ * misspelt digest, or a password and a host) it is read as a password: to hide too much costs a little clarity, to hide
+ * too little costs the password.
  */
 const userInfoEnd = (input: string, start: number): number => {
   const last = input.lastIndexOf("@")
   const at = digestShape.test(input.slice(last + 1)) ? input.lastIndexOf("@", last - 1) : last
-  return at >= start && (input.includes("/", at) || /[:?#]/.test(input.slice(start, at))) ? at : -1
+  const isUserInfo = start > 0 || input.includes("/", at) || /[:?#]/.test(input.slice(start, at))
+  return at >= start && isUserInfo ? at : -1
 }
 
 const userInfo = (position: number): Fault =>

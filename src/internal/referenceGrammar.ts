@@ -101,7 +101,7 @@ const portFault = (input: string, start: number, end: number): Fault | undefined
   for (let i = start; i < end; i++) {
     if (!isDigit(input.charAt(i))) return fault("port", i, `${reason}, and has no ${quoted(input, i)}`)
   }
-  return input.charAt(start) === "0" || end - start > 5 || Number(input.slice(start, end)) > 65535
+  return input.charAt(start) === "0" || Number(input.slice(start, end)) > 65535
     ? fault("port", start, reason)
     : undefined
 }

@@ -5,6 +5,8 @@
  */
 import { createHash, timingSafeEqual } from "node:crypto"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
+import * as HttpApiError from "@effect/platform/HttpApiError"
+import * as HttpServerError from "@effect/platform/HttpServerError"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -269,8 +271,8 @@ const authorization = (token: Option.Option<Redacted.Redacted>) =>
     })
   )
 
-const isTagged = (u: unknown): u is { readonly _tag: string; readonly message: string } =>
-  typeof u === "object" && u !== null && "_tag" in u && "message" in u && typeof u.message === "string"
+const complaint = (error: HttpApiError.HttpApiDecodeError): string =>
+  error.issues.map(({ message, path }) => `${path.map(String).join(".")}: ${message}`).join("; ")
 
 /** Brings the platform's own failures into the contract's shape. */
 const failures = HttpApiBuilder.middleware(ContreeApi, (app) =>
@@ -278,14 +280,14 @@ const failures = HttpApiBuilder.middleware(ContreeApi, (app) =>
     const error = Cause.squash(cause)
     if (error instanceof ApiFailure) return Effect.fail(error)
     if (Cause.isInterruptedOnly(cause)) return Effect.interrupt
-    if (isTagged(error) && error._tag === "HttpApiDecodeError") {
-      return Effect.fail(new ApiFailure({ status: 400, error: error.message }))
+    if (error instanceof HttpApiError.HttpApiDecodeError) {
+      return Effect.fail(new ApiFailure({ status: 400, error: complaint(error) }))
     }
-    if (isTagged(error) && error._tag === "RouteNotFound") {
-      return Effect.fail(notFound("There is no such endpoint"))
+    if (error instanceof HttpServerError.RouteNotFound) {
+      return Effect.fail(notFound(`There is no endpoint ${error.request.method} ${error.request.url}`))
     }
-    if (isTagged(error) && error._tag === "RequestError") {
-      return Effect.fail(new ApiFailure({ status: 400, error: "The request's body could not be read" }))
+    if (error instanceof HttpServerError.RequestError) {
+      return Effect.fail(new ApiFailure({ status: 400, error: "The request's body could not be read as JSON" }))
     }
     return Effect.zipRight(
       Effect.logError("a request failed", cause),

@@ -152,15 +152,15 @@ export const make = Effect.fnUntraced(function* (
     request: typeof ImportRequest.Type
   ) {
     const credentials = request.registry.credentials
-    const digest = yield* importer.resolveDigest(reference, { credentials })
-    const known = yield* images.byDigest(digest)
+    const remote = yield* importer.resolve(reference, { credentials })
+    const known = yield* images.byDigest(remote.digest)
     const id = yield* Option.match(known, {
       onSome: (image) => Effect.succeed(image.id),
       onNone: () =>
         Effect.scoped(
           Effect.gen(function* () {
             const folder = yield* layers.newImport
-            const pulled = yield* importer.pull(reference, { into: folder.root, credentials })
+            const pulled = yield* importer.pull(remote, { into: folder.root, credentials })
             const layer = yield* layers.commitImport(folder)
             return yield* storeImage(operation, {
               kind: "imported",

@@ -116,7 +116,7 @@ export const run = Effect.fn("Runner.run")(function* <E>(
             work: folder.work,
             command: RunRequest.argv(request, env),
             env,
-            cwd: request.cwd === "" ? image.cwd : request.cwd,
+            cwd: [request.cwd, image.cwd, "/"].find((path) => path !== "") ?? "/",
             hostname: request.hostname,
             uid: request.uid,
             gid: request.gid,

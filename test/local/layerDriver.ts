@@ -559,5 +559,5 @@ Schema.decodeUnknown(Schema.parseJson(Task))(process.argv[2]).pipe(
   Effect.provide(NodeContext.layer),
   // Standard output is the report's.
   Effect.provide(Logger.replace(Logger.defaultLogger, Logger.withConsoleError(Logger.logfmtLogger))),
-  NodeRuntime.runMain
+  NodeRuntime.runMain({ disablePrettyLogger: true })
 )

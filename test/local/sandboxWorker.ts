@@ -1,6 +1,6 @@
 /** A worker with sandboxes in a process of its own, under an identity of choice, over a small busybox image. */
-import { Command, CommandExecutor, FileSystem } from "@effect/platform"
-import { Array, Chunk, Data, Deferred, Effect, Option, Queue, Ref, Schema, Scope, Stream } from "effect"
+import { Command, FileSystem } from "@effect/platform"
+import { Data, Deferred, Effect, Queue, Schedule, Schema, Stream } from "effect"
 import * as Esbuild from "esbuild"
 import { fileURLToPath } from "node:url"
 import type { LauncherName } from "../../src/local/Launcher.js"
@@ -92,6 +92,8 @@ const bundle = Effect.fn(function* (file: string) {
   })
 })
 
+type Exited = Extract<typeof Event.Type, { type: "exit" }>
+
 export interface Outcome {
   readonly code: number
   readonly signal: number | undefined
@@ -118,9 +120,11 @@ export interface Running {
   /** Milliseconds that the kill took. */
   readonly kill: Effect.Effect<number, WorkerError>
   readonly close: Effect.Effect<void, WorkerError>
+  /** Why it failed; fails itself where the run came to an exit code. */
+  readonly failure: Effect.Effect<RunFailed, WorkerError>
 }
 
-/** What the tests call when a run is to fail: the reason and the detail of the engine's error. */
+/** A run that failed: the reason and the detail of the engine's error. */
 export class RunFailed extends Data.TaggedError("RunFailed")<{ readonly reason: string; readonly detail: string }> {}
 
 const encodeRequest = Schema.encode(Schema.parseJson(Request))
@@ -183,7 +187,7 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
 
   interface Entry {
     readonly started: Deferred.Deferred<void, RunFailed | WorkerError>
-    readonly ended: Deferred.Deferred<Extract<typeof Event.Type, { type: "exit" }>, RunFailed | WorkerError>
+    readonly ended: Deferred.Deferred<Exited, RunFailed | WorkerError>
     readonly killed: Deferred.Deferred<number, WorkerError>
     readonly closed: Deferred.Deferred<void, WorkerError>
     readonly stdout: Array<Uint8Array>
@@ -191,7 +195,6 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
   }
   const entries = new Map<number, Entry>()
   const ready = yield* Deferred.make<Extract<typeof Event.Type, { type: "ready" }>, WorkerError>()
-  const progress = yield* Ref.make(0)
   const gone = new WorkerError({ detail: "the worker ended" })
 
   const receive = (event: typeof Event.Type): Effect.Effect<unknown> => {
@@ -220,13 +223,13 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
     Stream.decodeText(),
     Stream.splitLines,
     Stream.mapEffect(decodeEvent),
-    Stream.runForEach((event) => Effect.zipRight(receive(event), Ref.update(progress, (n) => n + 1))),
+    Stream.runForEach(receive),
     Effect.catchAll((error) => Effect.logError(error)),
     Effect.ensuring(
       Effect.suspend(() =>
         Effect.all([
           Deferred.fail(ready, gone),
-          ...Array.fromIterable(entries.values()).flatMap((entry) => [
+          ...[...entries.values()].flatMap((entry) => [
             Deferred.fail(entry.started, gone),
             Deferred.fail(entry.ended, gone),
             Deferred.fail(entry.killed, gone),
@@ -247,10 +250,10 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
   const start = Effect.fn(function* (spec: Spec) {
     const id = ++last
     const entry: Entry = {
-      started: yield* Deferred.make(),
-      ended: yield* Deferred.make(),
-      killed: yield* Deferred.make(),
-      closed: yield* Deferred.make(),
+      started: yield* Deferred.make<void, RunFailed | WorkerError>(),
+      ended: yield* Deferred.make<Exited, RunFailed | WorkerError>(),
+      killed: yield* Deferred.make<number, WorkerError>(),
+      closed: yield* Deferred.make<void, WorkerError>(),
       stdout: [],
       stderr: []
     }
@@ -271,7 +274,7 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
     const asWorker = Effect.catchTag("RunFailed", (error: RunFailed) =>
       Effect.fail(new WorkerError({ detail: `${error.reason}: ${error.detail}` }))
     )
-    const running: Running & { readonly failure: Effect.Effect<RunFailed, WorkerError> } = {
+    const running: Running = {
       id,
       upper,
       started: asWorker(Deferred.await(entry.started)),
@@ -297,7 +300,7 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
       ),
       saw: (wanted) =>
         Effect.suspend(() => Effect.succeed(text(concat(entry.stdout)))).pipe(
-          Effect.repeat({ until: (output) => output.includes(wanted), schedule: "10 millis" as never })
+          Effect.repeat({ until: (output) => output.includes(wanted), schedule: Schedule.spaced("10 millis") })
         ),
       kill: Effect.zipRight(send({ op: "kill", id }), Deferred.await(entry.killed)),
       close: Effect.zipRight(send({ op: "close", id }), Deferred.await(entry.closed))
@@ -305,26 +308,19 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
     return running
   })
 
+  /** Runs to the end and gives the place back. */
+  const toEnd = (spec: Spec) =>
+    Effect.flatMap(start(spec), (running) => Effect.tap(running.outcome, () => running.close))
   return {
     ...facts,
     data,
     folder,
-    process: child,
     start,
-    /** Runs to the end and gives the place back. */
-    run: (spec: Spec) =>
-      Effect.flatMap(start(spec), (running) =>
-        Effect.ensuring(
-          Effect.tap(running.outcome, () => running.close),
-          Effect.void
-        )
-      ),
-    shell: (script: string, spec: Spec = {}) =>
-      Effect.flatMap(start({ command: ["/bin/sh", "-c", script], ...spec }), (running) =>
-        Effect.tap(running.outcome, () => running.close)
-      )
+    run: toEnd,
+    shell: (script: string, spec: Spec = {}) => toEnd({ command: ["/bin/sh", "-c", script], ...spec }),
+    /** What the run failed with. */
+    failure: (spec: Spec) => Effect.flatMap(start(spec), (running) => running.failure)
   }
 })
-void [Chunk, Option, CommandExecutor]
+
 export type Worker = Effect.Effect.Success<ReturnType<typeof make>>
-export type { Scope }

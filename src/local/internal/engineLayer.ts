@@ -1,6 +1,8 @@
 /**
  * The parts of the engine put together for one data folder, inside the worker's mount namespace.
  */
+import * as Path from "@effect/platform/Path"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Database from "../Database.js"
 import * as Engine from "../Engine.js"
@@ -11,15 +13,24 @@ import * as LayerSquash from "../LayerSquash.js"
 import * as LayerStore from "../LayerStore.js"
 import * as MountNamespace from "../MountNamespace.js"
 import * as OperationStore from "../OperationStore.js"
+import * as RegistryClient from "../RegistryClient.js"
 import * as Sandbox from "../Sandbox.js"
 import * as Squasher from "../Squasher.js"
+
+const importer = (directory: string) =>
+  Layer.unwrapEffect(
+    Effect.map(Effect.all([MountNamespace.MountNamespace, Path.Path]), ([{ idShift, ownership }, path]) =>
+      Importer.layer({ temporary: path.join(directory, "t"), idShift, ownership: ownership === "single" ? "single" : "full" })
+    )
+  )
 
 /** `keep` names the paths that the worker's program needs, so that no mount hides them. */
 export const layer = (config: EngineConfig, keep: ReadonlyArray<string>) => {
   const directory = config.dataDirectory
   return Engine.layer(config).pipe(
     Layer.provideMerge(Squasher.layer(config.squashDepth)),
-    Layer.provide(Importer.layer({ mirrors: config.mirrors, insecureRegistries: config.insecureRegistries })),
+    Layer.provide(importer(directory)),
+    Layer.provide(RegistryClient.layer({ mirrors: config.mirrors, insecureRegistries: config.insecureRegistries })),
     Layer.provideMerge(
       Sandbox.layer({
         maxConcurrency: config.maxConcurrency,

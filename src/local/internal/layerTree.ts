@@ -285,7 +285,7 @@ export class LayerTree {
     if (base !== OPAQUE && (hidden === "" || hidden === "." || hidden === "..")) {
       return this.error("UnsafePath", entry.name, "it is a whiteout of a folder itself or of the one above it")
     }
-    const folder = this.folder(folderName, entry.name, base === OPAQUE)
+    const folder = this.folder(folderName, entry.name, false)
     if (typeof folder !== "string") return folder
     if (base === OPAQUE) this.hideLowerIn(folder)
     else this.hideLower(join(folder, hidden))

@@ -115,22 +115,20 @@ export const attributesOf = (stats: Stats): Attributes => ({
   mtimeMs: stats.mtimeMs
 })
 
-/** Owner first (changing it may clear mode bits), time last; Node sets times to the microsecond. */
+/** Sets them on a directory, whose mode a new owner does not change, so that the order is free. */
 export const setAttributes = (
-  path: BytePath,
-  attributes: Attributes
+  directory: BytePath,
+  { gid, mode, mtimeMs, uid }: Attributes
 ): Effect.Effect<void, LayerStoreError.LayerStoreError> => {
   // Node cuts off below the microsecond: half of one more, or a time would go back at every copy.
-  const seconds = attributes.mtimeMs / 1000 + 5e-7
-  return call("set owner of", path, (p, done) =>
-    Fs.lchown(p, attributes.uid, attributes.gid, (error) => done(error, undefined))
-  ).pipe(
-    Effect.zipRight(
-      call("set mode of", path, (p, done) => Fs.chmod(p, attributes.mode, (error) => done(error, undefined)))
-    ),
-    Effect.zipRight(
-      call("set time of", path, (p, done) => Fs.utimes(p, seconds, seconds, (error) => done(error, undefined)))
-    )
+  const seconds = mtimeMs / 1000 + 5e-7
+  return Effect.all(
+    [
+      call("set owner of", directory, (p, done) => Fs.lchown(p, uid, gid, (error) => done(error, undefined))),
+      call("set mode of", directory, (p, done) => Fs.chmod(p, mode, (error) => done(error, undefined))),
+      call("set time of", directory, (p, done) => Fs.utimes(p, seconds, seconds, (error) => done(error, undefined)))
+    ],
+    { concurrency: "unbounded", discard: true }
   )
 }
 

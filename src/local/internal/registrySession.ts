@@ -96,15 +96,12 @@ const describeTransport = (error: HttpClientError.RequestError | HttpClientError
   return text
 }
 
-const httpDate = (text: string): Option.Option<DateTime.Utc> =>
-  Option.map(DateTime.make(text), DateTime.toUtc)
-
 /** When a registry that refuses for now would be asked again. Docker Hub gives a Unix time in a header of its own. */
 const retryTime = (response: HttpClientResponse, now: number): Option.Option<DateTime.Utc> => {
   const asked = response.headers["retry-after"]?.trim()
   const hub = response.headers["x-retry-after"]?.trim()
   if (asked !== undefined) {
-    return /^\d{1,9}$/.test(asked) ? DateTime.make(now + Number(asked) * 1000) : httpDate(asked)
+    return /^\d{1,9}$/.test(asked) ? DateTime.make(now + Number(asked) * 1000) : DateTime.make(Date.parse(asked))
   }
   return hub !== undefined && /^\d{10}$/.test(hub) ? DateTime.make(Number(hub) * 1000) : Option.none()
 }

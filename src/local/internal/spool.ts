@@ -2,6 +2,7 @@
 import * as FileSystem from "@effect/platform/FileSystem"
 import type { PlatformError } from "@effect/platform/Error"
 import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
@@ -25,7 +26,7 @@ const PIECE = 256 * 1024
  */
 export const make = Effect.fnUntraced(function* <E>(path: string, source: Stream.Stream<Uint8Array, E>) {
   const fs = yield* FileSystem.FileSystem
-  const scope = yield* Effect.flatMap(Effect.scope, (parent) => Scope.fork(parent, "sequential"))
+  const scope = yield* Effect.flatMap(Effect.scope, (parent) => Scope.fork(parent, ExecutionStrategy.sequential))
   const files = Effect.gen(function* () {
     yield* Effect.addFinalizer(() => Effect.ignoreLogged(fs.remove(path, { force: true })))
     const writer = yield* fs.open(path, { flag: "wx" })

@@ -36,9 +36,7 @@ const packageDirectory = fileURLToPath(new URL("../../..", import.meta.url))
 const server = ({ engine, listen, token }: typeof WorkerSettings.Type) =>
   HttpApiBuilder.serve().pipe(
     Layer.provide(ContreeServer.layer(Option.fromNullable(token))),
-    Layer.provideMerge(
-      NodeHttpServer.layerServer(createServer, listen._tag === "Socket" ? { path: listen.path } : listen)
-    ),
+    Layer.provideMerge(NodeHttpServer.layer(createServer, listen._tag === "Socket" ? { path: listen.path } : listen)),
     Layer.provideMerge(EngineLayer.layer(engine, [packageDirectory, process.execPath])),
     Layer.provide(NodeHttpClient.layerUndici)
   )
