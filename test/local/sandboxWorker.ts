@@ -271,9 +271,10 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
       ...spec
     })
     const upper = `${data}/r/${id}/u`
-    const asWorker = Effect.catchTag("RunFailed", (error: RunFailed) =>
-      Effect.fail(new WorkerError({ detail: `${error.reason}: ${error.detail}` }))
-    )
+    const asWorker = <A>(effect: Effect.Effect<A, RunFailed | WorkerError>): Effect.Effect<A, WorkerError> =>
+      Effect.catchTag(effect, "RunFailed", (error) =>
+        Effect.fail(new WorkerError({ detail: `${error.reason}: ${error.detail}` }))
+      )
     const running: Running = {
       id,
       upper,
@@ -299,8 +300,9 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
               : Effect.succeed(result.left)
       ),
       saw: (wanted) =>
-        Effect.suspend(() => Effect.succeed(text(concat(entry.stdout)))).pipe(
-          Effect.repeat({ until: (output) => output.includes(wanted), schedule: Schedule.spaced("10 millis") })
+        Effect.sync(() => text(concat(entry.stdout))).pipe(
+          Effect.repeat({ until: (output) => output.includes(wanted), schedule: Schedule.spaced("10 millis") }),
+          Effect.map(() => text(concat(entry.stdout)))
         ),
       kill: Effect.zipRight(send({ op: "kill", id }), Deferred.await(entry.killed)),
       close: Effect.zipRight(send({ op: "close", id }), Deferred.await(entry.closed))

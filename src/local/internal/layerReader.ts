@@ -243,10 +243,16 @@ export const readLayer = (options: LayerReaderOptions): LayerReader => {
     }
     let open = true
     let writing = false
+    let ended = false
     const shut = (): void => {
       if (!open || writing) return
       open = false
       fs.closeSync(file)
+    }
+    const finish = (): void => {
+      const result = closed ? undefined : tree.attempt(entry.name, () => tree.finishFile(file, entry))
+      shut()
+      proceed(result)
     }
     const write = (piece: Uint8Array): void => {
       writing = true
@@ -255,9 +261,12 @@ export const readLayer = (options: LayerReaderOptions): LayerReader => {
         piece,
         tracked((error: Error | null, written: number) => {
           writing = false
-          if (error !== null) proceed(tree.ioError(entry.name, error))
-          if (error !== null || body.destroyed) shut()
-          else if (written < piece.length) write(piece.subarray(written))
+          if (error !== null) {
+            shut()
+            proceed(tree.ioError(entry.name, error))
+          } else if (written < piece.length) write(piece.subarray(written))
+          else if (ended) finish()
+          else if (body.destroyed) shut()
           else body.resume()
         })
       )
@@ -267,14 +276,15 @@ export const readLayer = (options: LayerReaderOptions): LayerReader => {
       body.pause()
       write(piece)
     })
+    // A body ends with its last piece, which may still be on its way to the disk.
     body.on("end", () => {
-      if (!open || closed) return
-      const result = tree.attempt(entry.name, () => tree.finishFile(file, entry))
-      shut()
-      proceed(result)
+      ended = true
+      if (!writing) finish()
     })
-    // Also where the archive is cut short or the reader is closed.
-    body.on("close", shut)
+    // Where the archive is cut short or the reader is closed, nothing else comes.
+    body.on("close", () => {
+      if (!ended) shut()
+    })
   }
 
   const start = (): Transform => {
