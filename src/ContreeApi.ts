@@ -14,16 +14,105 @@ import { InspectGroup } from "./api/Inspect.js"
 import { InstancesGroup } from "./api/Instances.js"
 import { OperationsGroup } from "./api/Operations.js"
 
-export { WhoAmI } from "./api/Account.js"
-export { ApiFailure } from "./api/Failure.js"
-export { ImageKind, ImageRecord, OperationId, RegistryCredentials } from "./api/Images.js"
-export { SpawnRequest } from "./api/Instances.js"
 export {
+  /**
+   * The caller's token, what it may do, and its limits.
+   *
+   * @since 0.1.0
+   * @category schemas
+   */
+  WhoAmI
+} from "./api/Account.js"
+export {
+  /**
+   * A failed request as the API reports it.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  ApiFailure
+} from "./api/Failure.js"
+export {
+  /**
+   * How an image came to be: made by a run, or imported from a registry.
+   *
+   * @since 0.1.0
+   * @category schemas
+   */
+  ImageKind,
+  /**
+   * An image as the service describes it.
+   *
+   * @since 0.1.0
+   * @category schemas
+   */
+  ImageRecord,
+  /**
+   * The id of an operation: a UUID.
+   *
+   * @since 0.1.0
+   * @category schemas
+   */
+  OperationId,
+  /**
+   * Name and password for a registry.
+   *
+   * @since 0.1.0
+   * @category schemas
+   */
+  RegistryCredentials
+} from "./api/Images.js"
+export {
+  /**
+   * The body of a spawn request.
+   *
+   * @since 0.1.0
+   * @category schemas
+   */
+  SpawnRequest
+} from "./api/Instances.js"
+export {
+  /**
+   * An operation with everything that is known of it.
+   *
+   * @since 0.1.0
+   * @category schemas
+   */
   OperationDetail,
+  /**
+   * The kind of an operation.
+   *
+   * @since 0.1.0
+   * @category models
+   */
   type OperationKind,
+  /**
+   * The state of an operation.
+   *
+   * @since 0.1.0
+   * @category models
+   */
   type OperationStatus,
+  /**
+   * An operation as listings give it.
+   *
+   * @since 0.1.0
+   * @category schemas
+   */
   OperationSummary,
+  /**
+   * What a run consumed.
+   *
+   * @since 0.1.0
+   * @category schemas
+   */
   ProcessResources,
+  /**
+   * The result of a run's main process.
+   *
+   * @since 0.1.0
+   * @category schemas
+   */
   ProcessResult
 } from "./api/Operations.js"
 

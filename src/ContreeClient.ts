@@ -7,6 +7,7 @@ import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpApiClient from "@effect/platform/HttpApiClient"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
+import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Config from "effect/Config"
 import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
@@ -18,7 +19,7 @@ import type * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import type { WhoAmI } from "./api/Account.js"
-import type { ImageKind, ImageRecord, ImportRequest, OperationId } from "./api/Images.js"
+import { type ImageKind, type ImageRecord, type ImportRequest, type OperationId, Started } from "./api/Images.js"
 import type { SpawnRequest } from "./api/Instances.js"
 import type { KnownKind, KnownStatus, OperationDetail, OperationSummary } from "./api/Operations.js"
 import type { TimeBound } from "./api/Timestamp.js"
@@ -68,7 +69,10 @@ export interface Page {
 export class ContreeClient extends Context.Tag("effect-contree/ContreeClient")<ContreeClient, ContreeClient.Service>() {}
 
 /**
+ * The types of the service.
+ *
  * @since 0.1.0
+ * @category models
  */
 export declare namespace ContreeClient {
   /**
@@ -144,38 +148,49 @@ export declare namespace ContreeClient {
   }
 }
 
-/** Where the body does not matter, neither does which of the success statuses it is: older services differ. */
-const orAnySuccess = <E>(error: E): Effect.Effect<void, E> =>
+const isSuccess = (error: unknown): error is HttpClientError.ResponseError =>
   error instanceof HttpClientError.ResponseError && error.response.status >= 200 && error.response.status < 300
-    ? Effect.void
-    : Effect.fail(error)
+
+/** Where the body does not matter, neither does which of the success statuses it is: older services differ. */
+const orAnySuccess = <E>(error: E): Effect.Effect<void, E> => (isSuccess(error) ? Effect.void : Effect.fail(error))
 
 class ResponseShape extends Data.TaggedError("ResponseShape")<{ readonly cause: ParseResult.ParseError }> {}
 
+/** What an older service has started under another success status must be known all the same. */
+const orStarted = <E>(error: E): Effect.Effect<typeof Started.Type, E | HttpClientError.ResponseError | ResponseShape> =>
+  isSuccess(error)
+    ? Effect.catchTag(HttpClientResponse.schemaBodyJson(Started)(error.response), "ParseError", (cause) =>
+        Effect.fail(new ResponseShape({ cause }))
+      )
+    : Effect.fail(error)
+
 const isRequestError = Schema.is(ContreeError.RequestError)
 
-/** The derived client also names errors that the transport has turned into ours before it could see them. */
-const toRequestError =
-  (request: RequestInfo) =>
-  (error: unknown): RequestError => {
-    if (isRequestError(error)) return error
-    if (ParseResult.isParseError(error)) {
-      return new ContreeError.RequestRejected({
-        request,
-        detail: error.message,
-        suggestion: "Correct the option that the message names; no request was made"
-      })
-    }
-    return new ContreeError.UnexpectedResponse({
+/**
+ * The derived client also names errors that the transport has turned into ours before it could see them. Its own
+ * carry the whole request, the token included, so nothing of them but words goes on.
+ */
+const toRequestError = (request: RequestInfo, error: unknown, scrub: Transport.Scrub): RequestError => {
+  if (isRequestError(error)) return error
+  if (ParseResult.isParseError(error)) {
+    return new ContreeError.RequestRejected({
       request,
-      detail:
-        error instanceof ResponseShape
-          ? `The answer does not have the shape of the contract: ${error.cause.message}`
-          : "The answer has a status that the contract does not give it",
-      suggestion: "Check that the base URL is that of a ConTree service, and for a newer version of this library",
-      cause: error
+      detail: scrub(error.message),
+      suggestion: "Correct the option that the message names; no request was made"
     })
   }
+  const status = error instanceof HttpClientError.ResponseError ? error.response.status : undefined
+  return new ContreeError.UnexpectedResponse({
+    request,
+    status,
+    detail: scrub(
+      error instanceof ResponseShape
+        ? `The answer does not have the shape of the contract: ${error.cause.message}`
+        : "The answer has a status that the contract does not give it"
+    ),
+    suggestion: "Check that the base URL is that of a ConTree service, and for a newer version of this library"
+  })
+}
 
 /** A gateway that gives up does not know what its upstream did. */
 const mayHaveStarted = (error: RequestError): boolean =>
@@ -212,7 +227,12 @@ export const make = Effect.fnUntraced(function* (
     )
   })
   const call = <A>(name: string, request: RequestInfo, effect: Effect.Effect<A, unknown>) =>
-    effect.pipe(Effect.mapError(toRequestError(request)), Effect.withSpan(`ContreeClient.${name}`))
+    effect.pipe(
+      Effect.catchAll((error) =>
+        Effect.flatMap(Transport.scrub(config), (scrub) => Effect.fail(toRequestError(request, error, scrub)))
+      ),
+      Effect.withSpan(`ContreeClient.${name}`)
+    )
 
   const poll = (id: OperationId): Effect.Effect<ContreeClient.Poll, RequestError> =>
     call(
@@ -240,8 +260,17 @@ export const make = Effect.fnUntraced(function* (
         call(
           "images.import",
           { method: "POST", path: "/v1/images/import" },
-          Effect.map(api.images.import({ payload: request }), ({ operationId }) => operationId)
-        ).pipe(Effect.mapError(outcomeUnknown(`the import of ${request.registry.url}`))),
+          Effect.catchAll(api.images.import({ payload: request }), orStarted)
+        ).pipe(
+          Effect.provideService(
+            Transport.Secrets,
+            request.registry.credentials === undefined ? [] : [request.registry.credentials.password]
+          ),
+          Effect.mapBoth({
+            onFailure: outcomeUnknown(`the import of ${request.registry.url}`),
+            onSuccess: ({ operationId }) => operationId
+          })
+        ),
       tag: (id, tag) =>
         call(
           "images.tag",
@@ -266,8 +295,13 @@ export const make = Effect.fnUntraced(function* (
         call(
           "instances.spawn",
           { method: "POST", path: "/v1/instances" },
-          Effect.map(api.instances.spawn({ payload: request }), ({ operationId }) => operationId)
-        ).pipe(Effect.mapError(outcomeUnknown(`the command on ${request.image}`)))
+          Effect.catchAll(api.instances.spawn({ payload: request }), orStarted)
+        ).pipe(
+          Effect.mapBoth({
+            onFailure: outcomeUnknown(`the command on ${request.image}`),
+            onSuccess: ({ operationId }) => operationId
+          })
+        )
     },
     operations: {
       list: (query) =>

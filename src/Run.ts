@@ -110,7 +110,7 @@ export const succeeded = (run: Run): boolean => run.exitCode === 0 && !run.timed
  * ```
  *
  * @since 0.1.0
- * @category error handling
+ * @category combinators
  */
 export const orFail = <R extends Run>(run: R): Effect.Effect<R, CommandFailed> =>
   succeeded(run)

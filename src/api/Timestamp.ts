@@ -93,10 +93,12 @@ export const TimeBoundParam = Schema.transformOrFail(
           ),
         onSome: ParseResult.succeed
       }),
-    encode: (bound) =>
-      ParseResult.succeed(
-        Duration.isDuration(bound) ? `${Math.ceil(Duration.toSeconds(bound))}s` : formatIso(bound)
-      )
+    encode: (bound, _, ast) => {
+      if (!Duration.isDuration(bound)) return ParseResult.succeed(formatIso(bound))
+      return Duration.isFinite(bound)
+        ? ParseResult.succeed(`${Math.ceil(Duration.toSeconds(bound))}s`)
+        : ParseResult.fail(new ParseResult.Type(ast, bound, "expected a finite duration"))
+    }
   }
 ).annotations({ identifier: "TimeBound" })
 
@@ -118,7 +120,7 @@ export const Seconds = Schema.transform(Schema.Number, Schema.DurationFromSelf, 
  * @since 0.1.0
  * @category schemas
  */
-export const WholeSeconds = Schema.transform(Schema.Number, Schema.DurationFromSelf, {
+export const WholeSeconds = Schema.transform(Schema.JsonNumber, Schema.DurationFromSelf, {
   strict: true,
   decode: (seconds) => Duration.seconds(Math.max(0, seconds)),
   encode: (duration) => Math.max(1, Math.ceil(Duration.toSeconds(duration)))

@@ -2,11 +2,12 @@
  * One HTTP exchange with the service: headers, time limit, and every failure as a typed error.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
-import type * as HttpClientError from "@effect/platform/HttpClientError"
+import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as UrlParams from "@effect/platform/UrlParams"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -21,6 +22,7 @@ import { hostedBaseUrl } from "../ContreeConfig.js"
 import type { RequestError, RequestInfo } from "../ContreeError.js"
 import * as ContreeError from "../ContreeError.js"
 import * as RetryPolicy from "../RetryPolicy.js"
+import * as Redirect from "./redirect.js"
 
 /** Longer texts are pages of a proxy, not the service's words. */
 const maxDetail = 2000
@@ -48,11 +50,33 @@ export const retryAfter = (
 ): Effect.Effect<Option.Option<Duration.Duration>> =>
   Effect.map(Clock.currentTimeMillis, (now) => parseRetryAfter(response.headers["retry-after"], now))
 
-const failureDetail = (text: string): string => {
-  const body = Schema.decodeUnknownOption(Schema.parseJson(FailureBody))(text)
-  const detail = Option.match(body, { onNone: () => text.trim(), onSome: (body) => failureText(body.error) })
-  return detail.length > maxDetail ? `${detail.slice(0, maxDetail)}…` : detail
-}
+const failureDetail = (text: string): string =>
+  Schema.decodeUnknownOption(Schema.parseJson(FailureBody))(text).pipe(
+    Option.filter((body) => body.error !== undefined),
+    Option.match({ onNone: () => text.trim(), onSome: (body) => failureText(body.error) })
+  )
+
+/** Further texts that a request carries and that no error may show, beside the client's token. */
+export class Secrets extends Context.Reference<Secrets>()("effect-contree/internal/Secrets", {
+  defaultValue: (): ReadonlyArray<Redacted.Redacted> => []
+}) {}
+
+/** Takes secrets out of a text and cuts it to a bearable length. */
+export type Scrub = (text: string) => string
+
+/** A server may echo what it was sent, and errors end up in logs. */
+export const scrub = (config: ContreeConfig): Effect.Effect<Scrub> =>
+  Effect.map(Secrets, (secrets) => {
+    const hidden = [...(config.token === undefined ? [] : [config.token]), ...secrets]
+      .map(Redacted.value)
+      .filter((secret) => secret !== "")
+      // As it is, and as it stands in JSON.
+      .flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1)])
+    return (text) => {
+      const clean = hidden.reduce((text, secret) => text.replaceAll(secret, "<redacted>"), text)
+      return clean.length > maxDetail ? `${clean.slice(0, maxDetail)}…` : clean
+    }
+  })
 
 /** Makes the error of an answer with a failure status. */
 const fromStatus = (options: {
@@ -83,6 +107,11 @@ const fromStatus = (options: {
       })
     case 409:
       return new ContreeError.Conflict({ ...fields, suggestion: "Look at the current state and decide again" })
+    case 501:
+      return new ContreeError.RequestRejected({
+        ...fields,
+        suggestion: "The service does not offer this; compare its version with this library's"
+      })
     case 429:
       return new ContreeError.RateLimited({ ...fields, retryAfter, suggestion: "Run fewer things at once, or wait" })
     case 408:
@@ -114,35 +143,46 @@ const nodeErrorCode = (u: unknown): string | undefined =>
 /** Nothing of the request can have arrived when no connection came about. */
 const noConnection = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "ENOENT", "EACCES", "UND_ERR_CONNECT_TIMEOUT"])
 
-const fromTransport = (
-  error: HttpClientError.HttpClientError,
-  scrub: (text: string) => string
-): RequestError => {
-    const request = info(error.request)
-    if (error._tag === "ResponseError") {
-      return new ContreeError.UnexpectedResponse({
-        request,
-        status: error.response.status,
-        detail: scrub(error.description ?? "The answer's body could not be read"),
-        suggestion: "Check that the base URL is that of a ConTree service"
-      })
-    }
-    if (error.reason === "InvalidUrl" || error.reason === "Encode") {
-      return new ContreeError.RequestRejected({
-        request,
-        detail: scrub(error.description ?? error.message),
-        suggestion: "Check the base URL and the request's values"
-      })
-    }
-    const code = nodeErrorCode(error.cause)
+const fromTransport = (error: HttpClientError.HttpClientError, scrub: Scrub): RequestError => {
+  const request = info(error.request)
+  if (error._tag === "ResponseError") {
     return new ContreeError.Unavailable({
       request,
-      detail: `The service could not be reached${code === undefined ? "" : ` (${code})`}`,
+      status: error.response.status,
+      detail: "The connection broke before the whole answer was there",
       retryAfter: Option.none(),
-      notStarted: code !== undefined && noConnection.has(code),
-      suggestion: "Check the base URL and the network"
+      suggestion: "Try again, and check the network"
     })
   }
+  if (error.reason === "InvalidUrl" || error.reason === "Encode") {
+    return new ContreeError.RequestRejected({
+      request,
+      detail: scrub(error.description ?? error.message),
+      suggestion: "Check the base URL and the request's values"
+    })
+  }
+  const code = nodeErrorCode(error.cause)
+  return new ContreeError.Unavailable({
+    request,
+    detail: `The service could not be reached${code === undefined ? "" : ` (${code})`}`,
+    retryAfter: Option.none(),
+    notStarted: code !== undefined && noConnection.has(code),
+    suggestion: "Check the base URL and the network"
+  })
+}
+
+const bodiless: ReadonlySet<number> = new Set([204, 205, 304])
+
+/** An answer with its whole body, so that one that stalls or breaks is a fault of the exchange like any other. */
+const whole = (
+  response: HttpClientResponse.HttpClientResponse
+): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.ResponseError> =>
+  Effect.map(response.arrayBuffer, (body) =>
+    HttpClientResponse.fromWeb(
+      response.request,
+      new Response(bodiless.has(response.status) ? null : body, { status: response.status, headers: response.headers })
+    )
+  )
 
 /** Repeats an effect by a schedule, as far as its error allows, and not before the server's `Retry-After`. */
 export const retrySafely =
@@ -165,50 +205,60 @@ export const retrySafely =
 /** What the typed client of the API sends its requests through. */
 export type Transport = HttpClient.HttpClient.With<RequestError>
 
+/** A scheme without a host, or one that is not of the web; what has no scheme is a browser's own matter. */
+const isForeign = (baseUrl: string): boolean => /^[a-z][a-z0-9+.-]*:/i.test(baseUrl) && !/^https?:\/\/[^/]/i.test(baseUrl)
+
 /** Prepares a client for the service. */
 export const make = (client: HttpClient.HttpClient, config: ContreeConfig): Transport => {
   const requestTimeout = Duration.decode(config.requestTimeout ?? "60 seconds")
   const retry = config.retry ?? RetryPolicy.defaultPolicy
-  const secret = config.token === undefined ? "" : Redacted.value(config.token)
-  // A server may echo what it was sent, and errors end up in logs.
-  const scrub = (text: string): string => (secret === "" ? text : text.replaceAll(secret, "<redacted>"))
+  const baseUrl = (config.baseUrl ?? hostedBaseUrl).replace(/\/+$/, "")
 
   const failOnStatus = Effect.fnUntraced(function* (
     response: HttpClientResponse.HttpClientResponse,
     request: RequestInfo
   ) {
-    if (response.status < 400) return response
+    if (response.status < 400) return yield* whole(response)
     const text = yield* Effect.orElseSucceed(response.text, () => "")
     return yield* Effect.fail(
       fromStatus({
         request,
         status: response.status,
-        detail: scrub(failureDetail(text)),
+        detail: (yield* scrub(config))(failureDetail(text)),
         retryAfter: yield* retryAfter(response)
       })
     )
   })
 
+  const refuseForeign = (request: HttpClientRequest.HttpClientRequest): Effect.Effect<void, RequestError> =>
+    isForeign(baseUrl)
+      ? new ContreeError.RequestRejected({
+          request: info(request),
+          detail: `The base URL ${JSON.stringify(baseUrl)} is not an http or https address`,
+          suggestion: 'Give one such as "https://contree.dev"; no request was made'
+        })
+      : Effect.void
+
   return client.pipe(
     HttpClient.withTracerPropagation(config.tracePropagation ?? true),
-    HttpClient.followRedirects(3),
+    (client) => Redirect.follow(client, 3),
     HttpClient.mapRequest((request) =>
       pipe(
         request,
-        HttpClientRequest.prependUrl((config.baseUrl ?? hostedBaseUrl).replace(/\/+$/, "")),
+        HttpClientRequest.prependUrl(baseUrl),
         HttpClientRequest.acceptJson,
         config.token === undefined ? (request) => request : HttpClientRequest.bearerToken(config.token),
         config.project === undefined ? (request) => request : HttpClientRequest.setHeader("project", config.project)
       )
     ),
-    HttpClient.catchTags({
-      RequestError: (error) => Effect.fail(fromTransport(error, scrub)),
-      ResponseError: (error) => Effect.fail(fromTransport(error, scrub))
-    }),
     HttpClient.transform((exchange, request) => {
       const where = info(request)
-      const once = exchange.pipe(
+      const once = refuseForeign(request).pipe(
+        Effect.andThen(exchange),
         Effect.flatMap((response) => failOnStatus(response, where)),
+        Effect.catchIf(HttpClientError.isHttpClientError, (error) =>
+          Effect.flatMap(scrub(config), (scrub) => Effect.fail(fromTransport(error, scrub)))
+        ),
         Effect.timeoutFail({
           duration: requestTimeout,
           onTimeout: (): RequestError =>

@@ -49,10 +49,15 @@ import { Squasher } from "./Squasher.js"
 export class Engine extends Context.Tag("effect-contree/local/Engine")<Engine, Engine.Service>() {}
 
 /**
+ * The types of the service.
+ *
  * @since 0.1.0
+ * @category models
  */
 export declare namespace Engine {
   /**
+   * What the handlers of the API ask of the engine.
+   *
    * @since 0.1.0
    * @category models
    */

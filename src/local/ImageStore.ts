@@ -80,10 +80,15 @@ export interface ImageFilter {
 export class ImageStore extends Context.Tag("effect-contree/local/ImageStore")<ImageStore, ImageStore.Service>() {}
 
 /**
+ * The types of the service.
+ *
  * @since 0.1.0
+ * @category models
  */
 export declare namespace ImageStore {
   /**
+   * Reads and writes of images, tags and squashed chains.
+   *
    * @since 0.1.0
    * @category models
    */

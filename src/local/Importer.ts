@@ -58,7 +58,7 @@ export interface Imported extends LayerArchive.Unpacked {
  *
  * - `temporary`: a folder on the file system of the folders to fill; it is made when it is missing.
  * - `idShift`, `ownership`, `maxUnpackedBytes`, `maxEntries`: as for `LayerArchive.open`.
- * - `downloads`: how many layers may be on their way or wait for their turn, 3 unless given.
+ * - `downloads`: how many layers may be on their way, wait for their turn or be unpacked at once, 3 unless given.
  *
  * @since 0.1.0
  * @category configuration
@@ -119,8 +119,10 @@ const DOWNLOADS = 3
 /** How often progress is told. */
 const PROGRESS_BYTES = 1024 * 1024
 
-const ioError = (path: string) => (error: PlatformError): LayerArchiveError =>
-  archiveError({ reason: "Io", layer: "-", entry: path, detail: error.message })
+const ioError =
+  (path: string) =>
+  (error: PlatformError): LayerArchiveError =>
+    archiveError({ reason: "Io", layer: "-", entry: path, detail: error.message })
 
 /** Makes the folder if need be, and brings it back to what it was where the scope ends in failure. */
 const prepare = (
@@ -135,16 +137,20 @@ const prepare = (
       }
       const occupied = (yield* fs.readDirectory(into)).length > 0
       return occupied
-        ? yield* archiveError({ reason: "Io", layer: "-", entry: into, detail: "the folder to import into is not empty" })
+        ? yield* archiveError({
+            reason: "Io",
+            layer: "-",
+            entry: into,
+            detail: "the folder to import into is not empty"
+          })
         : true
     }),
     (existed, exit) =>
       Exit.isSuccess(exit)
         ? Effect.void
-        : fs.remove(into, { recursive: true, force: true }).pipe(
-            Effect.zipRight(existed ? fs.makeDirectory(into, { mode: 0o700 }) : Effect.void),
-            Effect.ignoreLogged
-          )
+        : fs
+            .remove(into, { recursive: true, force: true })
+            .pipe(Effect.zipRight(existed ? fs.makeDirectory(into, { mode: 0o700 }) : Effect.void), Effect.ignoreLogged)
   )
 
 /**
@@ -174,6 +180,8 @@ export const make = (
         })
       )
 
+      const slots = yield* Effect.makeSemaphore(Math.max(1, options.downloads ?? DOWNLOADS))
+
       const download = (descriptor: Registry.Descriptor, layer: number) => {
         let doneBytes = 0
         let told = 0
@@ -187,15 +195,17 @@ export const make = (
       }
 
       yield* Stream.fromIterable(image.layers.map((descriptor, layer) => [descriptor, layer] as const)).pipe(
-        Stream.mapEffect(([descriptor, layer]) => download(descriptor, layer)),
-        // One layer is in the consumer's hands, and one more is started before the buffer is found full.
-        Stream.rechunk(1),
-        Stream.buffer({ capacity: Math.max(1, (options.downloads ?? DOWNLOADS) - 2) }),
+        Stream.mapEffect(([descriptor, layer]) => Effect.zipRight(slots.take(1), download(descriptor, layer))),
+        // The slots are what bounds it.
+        Stream.buffer({ capacity: "unbounded" }),
         Stream.runForEach(({ descriptor, layer, spool }) =>
-          archive.apply(spool.stream, { name: descriptor.digest }).pipe(
-            Effect.zipRight(spool.close),
-            Effect.zipRight(tell(ImportProgress.Unpacked({ layer })))
-          )
+          archive
+            .apply(spool.stream, { name: descriptor.digest })
+            .pipe(
+              Effect.zipRight(spool.close),
+              Effect.zipRight(slots.release(1)),
+              Effect.zipRight(tell(ImportProgress.Unpacked({ layer })))
+            )
         )
       )
       const unpacked = yield* archive.finish
@@ -204,7 +214,8 @@ export const make = (
 
     return {
       resolve: registry.resolve,
-      resolveDigest: (reference, resolving) => Effect.map(registry.resolve(reference, resolving), ({ digest }) => digest),
+      resolveDigest: (reference, resolving) =>
+        Effect.map(registry.resolve(reference, resolving), ({ digest }) => digest),
       pull: Effect.fn("Importer.pull")(function* (image, pulling) {
         const remote = image._tag === "RemoteImage" ? image : yield* registry.resolve(image, pulling)
         yield* Effect.annotateCurrentSpan({ image: remote.reference.toString(), digest: remote.digest })

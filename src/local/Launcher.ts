@@ -178,7 +178,7 @@ const heldByShell = /^(PPID|OPTIND|UID|EUID|SHELLOPTS|BASHOPTS|BASH.*|_|RANDOM|S
  */
 export const utilLinux: Launcher = {
   name: "util-linux",
-  tools: ["unshare", "setpriv", "cp"],
+  tools: ["unshare", "setpriv", "nsenter", "cp"],
   optional: ["ip", "ifconfig", "hostname"],
   files: (run, place, tools) => {
     const variables = Object.entries({ ...run.env, PWD: run.cwd })
@@ -189,14 +189,14 @@ export const utilLinux: Launcher = {
       ? run.command
       : ["/usr/bin/env", ...held.map(([name, value]) => `${name}=${value}`), ...run.command]
     const tool = (name: string) => quote(tools.get(name) ?? name)
-    const identity = place.ownership === "mapped"
-      ? [
-          ...(run.gid !== 0 || run.uid !== 0 ? [`--setgid=${run.gid}`] : []),
-          ...(run.uid !== 0 ? [`--setuid=${run.uid}`] : [])
-        ]
-      : run.uid !== 0 || run.gid !== 0
-      ? [`--map-user=${run.uid}`, `--map-group=${run.gid}`]
-      : []
+    const renames = place.ownership === "single" && (run.uid !== 0 || run.gid !== 0)
+    const identity = [
+      ...(run.gid !== 0 || run.uid !== 0 ? [`--setgid=${run.gid}`] : []),
+      ...(run.uid !== 0 ? [`--setuid=${run.uid}`] : [])
+    ]
+    const enter = renames
+      ? `${tool("nsenter")} "--user=./proc/$holder/ns/user" --root=. --preserve-credentials --`
+      : `${tool("unshare")} --root=. ${words([`--wd=${run.cwd}`, ...identity])} --`
     const loopback = tools.has("ip")
       ? `${tool("ip")} link set lo up`
       : tools.has("ifconfig")
@@ -206,7 +206,7 @@ export const utilLinux: Launcher = {
       launch: `launch() {
   : >"$slot/status"
   unshare --mount --pid --ipc --uts --net --cgroup --fork --propagation private -- \\
-    sh ${words([place.inner])} "$slot" ${words([place.mountPoint, place.skeleton, place.table])} \\
+    sh ${words([place.inner])} "$slot" ${words([place.mountPoint, place.skeleton, place.table])} "$here" \\
     >"$slot/out" 2>"$slot/err" 3>&- <"$slot/stdin"
   code=$?
   [ ! -s "$slot/status" ] || fault='SetupFailed log'
@@ -214,12 +214,14 @@ export const utilLinux: Launcher = {
 `,
       inner: `raise_loopback() { ${loopback}; }
 name_host() { ${tools.has("hostname") ? `${tool("hostname")} ${quote(run.hostname)}` : ":"}; }
+take_identity() { ${renames ? `rename_id ${run.uid} ${run.gid}` : ":"}; }
 payload() {
+  ${renames ? 'cd -P "./$here" || exit 126' : ""}
   unset PATH LC_ALL LIBMOUNT_FORCE_MOUNT2 PWD OLDPWD SHLVL
   ${plain.map(([name, value]) => `export ${name}=${quote(value)}`).join("\n  ")}
   exec ${tool("setpriv")} --no-new-privs --inh-caps=-all --ambient-caps=-all \\
     --bounding-set=-all,${capabilities.map((name) => `+${name}`).join(",")} -- \\
-    ${tool("unshare")} --root=. ${words([`--wd=${run.cwd}`, ...identity])} -- ${words(command)}
+    ${enter} ${words(command)}
 }
 `,
       args: ""

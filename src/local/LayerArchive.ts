@@ -86,8 +86,10 @@ const MAX_ENTRIES = 2_000_000
 /** Folders that are finished before the event loop gets its turn. */
 const BURST = 128
 
-const ioError = (path: string) => (cause: unknown): LayerArchiveError =>
-  makeError({ reason: "Io", layer: "-", entry: path, detail: cause instanceof Error ? cause.message : String(cause) })
+const ioError =
+  (path: string) =>
+  (cause: unknown): LayerArchiveError =>
+    makeError({ reason: "Io", layer: "-", entry: path, detail: cause instanceof Error ? cause.message : String(cause) })
 
 // `Effect.yieldNow` stays within the microtask queue, where no input or output happens.
 const nextTurn = Effect.async<void>((resume) => {

@@ -12,13 +12,7 @@ import * as Schema from "effect/Schema"
  * @since 0.1.0
  * @category schemas
  */
-export const LayerArchiveErrorReason = Schema.Literal(
-  "UnsafePath",
-  "Malformed",
-  "Unsupported",
-  "TooLarge",
-  "Io"
-)
+export const LayerArchiveErrorReason = Schema.Literal("UnsafePath", "Malformed", "Unsupported", "TooLarge", "Io")
 
 /**
  * @since 0.1.0
@@ -43,15 +37,16 @@ const suggestions: Record<LayerArchiveErrorReason, string> = {
  * @since 0.1.0
  * @category errors
  */
-export class LayerArchiveError extends Schema.TaggedError<LayerArchiveError>(
-  "effect-contree/local/LayerArchiveError"
-)("LayerArchiveError", {
-  reason: LayerArchiveErrorReason,
-  layer: Schema.String,
-  entry: Schema.String,
-  detail: Schema.String,
-  suggestion: Schema.String
-}) {
+export class LayerArchiveError extends Schema.TaggedError<LayerArchiveError>("effect-contree/local/LayerArchiveError")(
+  "LayerArchiveError",
+  {
+    reason: LayerArchiveErrorReason,
+    layer: Schema.String,
+    entry: Schema.String,
+    detail: Schema.String,
+    suggestion: Schema.String
+  }
+) {
   override get message(): string {
     const entry = this.entry === "" ? "" : `, entry ${JSON.stringify(this.entry)}`
     return `Layer ${this.layer}${entry}: ${this.detail}; ${this.suggestion}.`

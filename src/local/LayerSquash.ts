@@ -198,17 +198,12 @@ export const make = Effect.gen(function* () {
       if (at !== "") {
         yield* Tree.makeDirectory(here)
       }
-      const [listings, shown, beneath, stats] = yield* Effect.all(
-        [
-          Effect.forEach(deltas, (delta) => Tree.list(Tree.join(delta, at)), { concurrency: Tree.CONCURRENCY }),
-          Effect.map(Tree.list(Tree.join(view, at)), directoriesByName),
-          inBase
-            ? Effect.map(Tree.list(Tree.join(base, at)), directoriesByName)
-            : Effect.succeed(new Map<string, boolean>()),
-          Tree.lstat(Tree.join(view, at))
-        ],
-        { concurrency: "unbounded" }
-      )
+      const listings = yield* Effect.forEach(deltas, (delta) => Tree.list(Tree.join(delta, at)), {
+        concurrency: Tree.CONCURRENCY
+      })
+      const shown = directoriesByName(yield* Tree.list(Tree.join(view, at)))
+      const beneath = directoriesByName(inBase ? yield* Tree.list(Tree.join(base, at)) : [])
+      const stats = yield* Tree.lstat(Tree.join(view, at))
       made.push({ at, attributes: Tree.attributesOf(stats) })
       const inner: Array<Touched> = []
       const calls: Array<Effect.Effect<void, LayerStoreError.LayerStoreError>> = []

@@ -293,18 +293,12 @@ export const make = <E, R>(
       const directory = Tree.join(runs, name)
       const upper = Tree.join(directory, "u")
       const work = Tree.join(directory, "w")
-      // On the path of each run: three steps of calls side by side, where one after the other they would be seven.
-      const [stats] = yield* Effect.zip(
-        Tree.lstat(Tree.join(layers, top)),
-        Effect.acquireRelease(Tree.makeDirectory(directory), () => discardQuietly(directory)),
-        { concurrent: true }
-      )
-      const root = Tree.attributesOf(stats)
-      yield* Effect.zip(
-        Effect.zipRight(Tree.makeDirectory(upper), Tree.setAttributes(upper, root)),
-        Tree.makeDirectory(work),
-        { concurrent: true }
-      )
+      // One after the other: on so few calls, fibers side by side cost more than they save.
+      const root = Tree.attributesOf(yield* Tree.lstat(Tree.join(layers, top)))
+      yield* Effect.acquireRelease(Tree.makeDirectory(directory), () => discardQuietly(directory))
+      yield* Tree.makeDirectory(work)
+      yield* Tree.makeDirectory(upper)
+      yield* Tree.setAttributes(upper, root)
       return {
         name,
         directory: Tree.display(directory),
@@ -316,8 +310,8 @@ export const make = <E, R>(
 
     const isEmpty = Effect.fnUntraced(function* (candidate: Run) {
       const upper = Tree.bytePath(candidate.upper)
-      const [entries, stats] = yield* Effect.zip(Tree.list(upper), Tree.lstat(upper), { concurrent: true })
-      const { gid, mode, uid } = Tree.attributesOf(stats)
+      const entries = yield* Tree.list(upper)
+      const { gid, mode, uid } = Tree.attributesOf(yield* Tree.lstat(upper))
       return (
         entries.length === 0 && mode === candidate.root.mode && uid === candidate.root.uid && gid === candidate.root.gid
       )

@@ -93,10 +93,15 @@ export class OperationStore extends Context.Tag("effect-contree/local/OperationS
 >() {}
 
 /**
+ * The types of the service.
+ *
  * @since 0.1.0
+ * @category models
  */
 export declare namespace OperationStore {
   /**
+   * Reads and writes of operations.
+   *
    * @since 0.1.0
    * @category models
    */

@@ -57,7 +57,7 @@ export const parseChallenges = (header: string): ReadonlyArray<Challenge> => {
       continue
     }
     const value = part.slice(equals + 1).trim()
-    const text = value.startsWith("\"") ? value.slice(1, -1).replace(/\\(.)/g, "$1") : value
+    const text = value.startsWith('"') ? value.slice(1, -1).replace(/\\(.)/g, "$1") : value
     const parameters = challenges.at(-1)?.parameters
     if (parameters !== undefined) parameters[part.slice(0, equals).trim().toLowerCase()] = text
   }
@@ -110,10 +110,7 @@ export const tokenUrl = (challenge: Challenge, repository: string): Option.Optio
  * @category schemas
  */
 export const TokenAnswer = Schema.parseJson(
-  Schema.Union(
-    Schema.Struct({ token: Schema.NonEmptyString }),
-    Schema.Struct({ access_token: Schema.NonEmptyString })
-  )
+  Schema.Union(Schema.Struct({ token: Schema.NonEmptyString }), Schema.Struct({ access_token: Schema.NonEmptyString }))
 )
 
 /**

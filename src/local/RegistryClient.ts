@@ -135,10 +135,7 @@ export declare namespace RegistryClient {
      * Finds out what a reference stands for: two or three small requests, no layer is pulled. What authorizes lives
      * as long as the image that is returned, and is kept nowhere else.
      */
-    readonly resolve: (
-      reference: OciReference,
-      options?: ResolveOptions
-    ) => Effect.Effect<RemoteImage, RegistryError>
+    readonly resolve: (reference: OciReference, options?: ResolveOptions) => Effect.Effect<RemoteImage, RegistryError>
   }
 }
 
@@ -285,9 +282,10 @@ export const make = (options: Options = {}): Effect.Effect<RegistryClient.Servic
           descriptor,
           policy,
           error: session.error,
-          open: (headers) =>
-            firstOf([session, ...others], (place) => place.get(`blobs/${descriptor.digest}`, headers))
-        }).pipe(Stream.withSpan("RegistryClient.blob", { attributes: { digest: descriptor.digest, size: descriptor.size } }))
+          open: (headers) => firstOf([session, ...others], (place) => place.get(`blobs/${descriptor.digest}`, headers))
+        }).pipe(
+          Stream.withSpan("RegistryClient.blob", { attributes: { digest: descriptor.digest, size: descriptor.size } })
+        )
       if (manifest.config.size > CONFIGURATION_LIMIT) {
         return yield* session.error("Unsupported", `its configuration has more than ${CONFIGURATION_LIMIT} bytes`)
       }

@@ -88,6 +88,5 @@ export class RegistryError extends Schema.TaggedError<RegistryError>("effect-con
  * @since 0.1.0
  * @category constructors
  */
-export const make = (
-  fields: Omit<ConstructorParameters<typeof RegistryError>[0], "suggestion">
-): RegistryError => new RegistryError({ ...fields, suggestion: suggestions[fields.reason] })
+export const make = (fields: Omit<ConstructorParameters<typeof RegistryError>[0], "suggestion">): RegistryError =>
+  new RegistryError({ ...fields, suggestion: suggestions[fields.reason] })

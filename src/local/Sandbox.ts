@@ -15,6 +15,7 @@ import * as Stream from "effect/Stream"
 import * as Probe from "./internal/probe.js"
 import * as Slot from "./internal/slot.js"
 import * as SystemTool from "./internal/systemTool.js"
+import * as Turns from "./internal/turns.js"
 import * as Launcher from "./Launcher.js"
 import { MountNamespace } from "./MountNamespace.js"
 import * as SandboxError from "./SandboxError.js"
@@ -213,7 +214,7 @@ export const make = Effect.fn("Sandbox.make")(function*(
   const fs = yield* FileSystem.FileSystem
   const namespace = yield* MountNamespace
   const scope = yield* Effect.scope
-  const permits = yield* Effect.makeSemaphore(Math.max(1, Math.floor(options.maxConcurrency)))
+  const turns = Turns.make(Math.max(1, Math.floor(options.maxConcurrency)))
   const searchPath = (yield* SystemTool.folders).join(":")
 
   interface Launched extends Launcher.LaunchedCommand {
@@ -257,8 +258,8 @@ export const make = Effect.fn("Sandbox.make")(function*(
   const useSlot = (isOver: () => Effect.Effect<boolean>) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function*() {
-        yield* restore(permits.take(1))
-        yield* Effect.addFinalizer(() => permits.release(1))
+        yield* restore(turns.take)
+        yield* Effect.addFinalizer(() => turns.giveBack)
         const held = yield* restore(takeSlot)
         yield* Effect.addFinalizer(() =>
           Effect.flatMap(isOver(), (over) =>

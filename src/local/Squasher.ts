@@ -21,10 +21,15 @@ import type { Chain } from "./LayerStore.js"
 export class Squasher extends Context.Tag("effect-contree/local/Squasher")<Squasher, Squasher.Service>() {}
 
 /**
+ * The types of the service.
+ *
  * @since 0.1.0
+ * @category models
  */
 export declare namespace Squasher {
   /**
+   * What the engine tells of each image that it makes.
+   *
    * @since 0.1.0
    * @category models
    */

@@ -9,20 +9,24 @@ describe("RegistryAuth", () => {
       RegistryAuth.parseChallenges(
         'Bearer realm="https://auth.example.com/token?a=1,2",service="registry.example.com",scope="repository:a/b:pull,push"'
       ),
-      [{
-        scheme: "bearer",
-        parameters: {
-          realm: "https://auth.example.com/token?a=1,2",
-          service: "registry.example.com",
-          scope: "repository:a/b:pull,push"
+      [
+        {
+          scheme: "bearer",
+          parameters: {
+            realm: "https://auth.example.com/token?a=1,2",
+            service: "registry.example.com",
+            scope: "repository:a/b:pull,push"
+          }
         }
-      }]
+      ]
     )
   })
 
   it("several challenges in one header are told apart", () => {
     assert.deepStrictEqual(
-      RegistryAuth.parseChallenges('Negotiate, basic REALM = "a \\"quoted\\" one", charset=UTF-8, Bearer realm="https://x/"'),
+      RegistryAuth.parseChallenges(
+        'Negotiate, basic REALM = "a \\"quoted\\" one", charset=UTF-8, Bearer realm="https://x/"'
+      ),
       [
         { scheme: "negotiate", parameters: {} },
         { scheme: "basic", parameters: { realm: 'a "quoted" one', charset: "UTF-8" } },
@@ -32,20 +36,24 @@ describe("RegistryAuth", () => {
   })
 
   it("no header makes the parser throw, and what it finds has a scheme", () => {
-    fc.assert(fc.property(fc.string({ maxLength: 200 }), (header) => {
-      for (const { scheme } of RegistryAuth.parseChallenges(header)) assert.match(scheme, /^\S+$/)
-    }))
+    fc.assert(
+      fc.property(fc.string({ maxLength: 200 }), (header) => {
+        for (const { scheme } of RegistryAuth.parseChallenges(header)) assert.match(scheme, /^\S+$/)
+      })
+    )
   })
 
   it("quoted parameters come back as they were written", () => {
-    fc.assert(fc.property(fc.string(), fc.string(), (realm, service) => {
-      const quoted = (text: string) => `"${text.replace(/["\\]/g, "\\$&")}"`
-      const safe = (text: string) => text.replace(/[\n\r\u2028\u2029]/g, "")
-      const [challenge] = RegistryAuth.parseChallenges(
-        `Bearer realm=${quoted(safe(realm))},service=${quoted(safe(service))}`
-      )
-      assert.deepStrictEqual(challenge?.parameters, { realm: safe(realm), service: safe(service) })
-    }))
+    fc.assert(
+      fc.property(fc.string(), fc.string(), (realm, service) => {
+        const quoted = (text: string) => `"${text.replace(/["\\]/g, "\\$&")}"`
+        const safe = (text: string) => text.replace(/[\n\r\u2028\u2029]/g, "")
+        const [challenge] = RegistryAuth.parseChallenges(
+          `Bearer realm=${quoted(safe(realm))},service=${quoted(safe(service))}`
+        )
+        assert.deepStrictEqual(challenge?.parameters, { realm: safe(realm), service: safe(service) })
+      })
+    )
   })
 
   it("the token's address names the service and each scope, and pulling where the challenge names none", () => {
@@ -53,9 +61,14 @@ describe("RegistryAuth", () => {
       Option.map(RegistryAuth.tokenUrl({ scheme: "bearer", parameters }, "team/app"), String)
     assert.deepStrictEqual(
       url({ realm: "https://auth.example.com/token?x=1", service: "s", scope: "repository:a:pull repository:b:pull" }),
-      Option.some("https://auth.example.com/token?x=1&service=s&scope=repository%3Aa%3Apull&scope=repository%3Ab%3Apull")
+      Option.some(
+        "https://auth.example.com/token?x=1&service=s&scope=repository%3Aa%3Apull&scope=repository%3Ab%3Apull"
+      )
     )
-    assert.deepStrictEqual(url({ realm: "https://a/t" }), Option.some("https://a/t?scope=repository%3Ateam%2Fapp%3Apull"))
+    assert.deepStrictEqual(
+      url({ realm: "https://a/t" }),
+      Option.some("https://a/t?scope=repository%3Ateam%2Fapp%3Apull")
+    )
     assert.deepStrictEqual(url({ realm: "not an address" }), Option.none())
     assert.deepStrictEqual(url({}), Option.none())
   })

@@ -29,8 +29,7 @@ const Task = Schema.Union(
   Schema.Struct({ mode: Schema.Literal("full"), data: Schema.String }),
   Schema.Struct({ mode: Schema.Literal("links"), data: Schema.String }),
   Schema.Struct({ mode: Schema.Literal("views"), data: Schema.String }),
-  Schema.Struct({ mode: Schema.Literal("commits"), data: Schema.String }),
-  Schema.Struct({ mode: Schema.Literal("cost"), data: Schema.String, root: Schema.String })
+  Schema.Struct({ mode: Schema.Literal("commits"), data: Schema.String })
 )
 
 const mountpoint = (data: string) => {
@@ -442,96 +441,6 @@ const commits = (task: { data: string }) =>
     )
   }).pipe(Effect.provide(storeLayer(task.data)))
 
-/** Times on a real root: of a commit, and of a flatten of 48 generations. */
-const cost = (task: { data: string; root: string }) =>
-  Effect.gen(function* () {
-    const store = yield* LayerStore.LayerStore
-    const squash = yield* LayerSquash.LayerSquash
-    const timed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-      Effect.map(Effect.timed(effect), ([duration, value]) => ({
-        ms: Number(Object(duration).value.nanos ?? BigInt(Object(duration).value.millis) * 1000000n) / 1e6,
-        value
-      }))
-    const base = yield* importRoot((root) => execFileSync("tar", ["-xf", task.root, "-C", root]))
-    const commitTimes: Array<Record<string, number>> = []
-    for (let i = 0; i < 200; i++) {
-      const scope = yield* Scope.make()
-      const run = yield* timed(Scope.extend(store.newRun(base[0]), scope))
-      Fs.mkdirSync(`${run.value.work}/work/incompat/volatile`, { recursive: true })
-      Fs.writeFileSync(`${run.value.upper}/file`, "content")
-      const empty = yield* timed(store.isEmpty(run.value))
-      const commit = yield* timed(store.commit(run.value))
-      const measured = yield* timed(store.cost(commit.value))
-      const close = yield* timed(Scope.close(scope, Exit.void))
-      commitTimes.push({ newRun: run.ms, isEmpty: empty.ms, commit: commit.ms, cost: measured.ms, close: close.ms })
-    }
-    const random = generator(1)
-    const flattenTimes: Array<number> = []
-    const lag: Array<number> = []
-    let mismatches = 0
-    for (let round = 0; round < 5; round++) {
-      let chain = base
-      for (let n = 0; n < 48; n++) {
-        chain = yield* generation(task.data, chain, (root) => {
-          Fs.writeFileSync(`${root}/etc/n${n}`, String(n))
-          Fs.appendFileSync(`${root}/etc/passwd`, "#\n")
-          Fs.mkdirSync(`${root}/srv/${n}`)
-          Fs.writeFileSync(`${root}/srv/${n}/f`, String(random()))
-          Fs.rmSync(`${root}/srv/${n - 3}`, { recursive: true, force: true })
-          Fs.rmSync(`${root}/usr/share/${["doc", "man", "info"][n % 3]}`, { recursive: true, force: true })
-          Fs.mkdirSync(`${root}/usr/share/doc`, { recursive: true })
-        })
-      }
-      const before = yield* dumpOf(chain)
-      let last = performance.now()
-      let worst = 0
-      const timer = setInterval(() => {
-        const now = performance.now()
-        worst = Math.max(worst, now - last - 1)
-        last = now
-      }, 1)
-      const flat = yield* timed(squash.flatten(chain))
-      clearInterval(timer)
-      lag.push(worst)
-      flattenTimes.push(flat.ms)
-      mismatches += difference(before, yield* dumpOf(flat.value)).length
-    }
-    const big = yield* generation(task.data, base, (root) => {
-      for (let i = 0; i < 20_000; i++) {
-        const folder = `${root}/opt/m${Math.floor(i / 20)}`
-        if (i % 20 === 0) {
-          Fs.mkdirSync(folder)
-        }
-        Fs.writeFileSync(`${folder}/${i}`, "x")
-      }
-    })
-    const bigger = yield* generation(task.data, big, (root) => Fs.writeFileSync(`${root}/one`, "x"))
-    const bigFlatten = yield* timed(squash.flatten(bigger))
-    const bigCost = yield* timed(store.cost(big[0]))
-    const bigRemove = yield* timed(store.remove([big[0]]))
-    const median = (values: ReadonlyArray<number>) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]
-    return {
-      medians: Object.fromEntries(
-        ["newRun", "isEmpty", "commit", "cost", "close"].map((key) => [
-          key,
-          median(commitTimes.map((t) => t[key] ?? 0))
-        ])
-      ),
-      minima: Object.fromEntries(
-        ["newRun", "isEmpty", "commit", "cost", "close"].map((key) => [
-          key,
-          Math.min(...commitTimes.map((t) => t[key] ?? 0))
-        ])
-      ),
-      flattenTimes,
-      lag,
-      mismatches,
-      bigFlatten: bigFlatten.ms,
-      bigCost: bigCost.ms,
-      bigRemove: bigRemove.ms
-    }
-  }).pipe(Effect.provide(layers(task.data)))
-
 const report = (task: typeof Task.Type): Effect.Effect<unknown, unknown, CommandExecutor> => {
   switch (task.mode) {
     case "generations":
@@ -548,8 +457,6 @@ const report = (task: typeof Task.Type): Effect.Effect<unknown, unknown, Command
       return views(task)
     case "commits":
       return commits(task)
-    case "cost":
-      return cost(task)
   }
 }
 

@@ -1,14 +1,15 @@
 /**
  * What the sandbox suites run in a process of its own, bundled into one file: `outer` starts `inner` by the words of
- * `MountNamespace.command`, `inner` is a worker that runs what it is sent, `doctor` prints a report. Requests come and
- * events go as one line of JSON each.
+ * `MountNamespace.command`, `inner` is a worker that runs what it is sent, `launchers` prints the findings of
+ * `Doctor.launchers`. Requests come and events go as one line of JSON each.
  */
-import { CommandExecutor, FileSystem } from "@effect/platform"
+import { type CommandExecutor, FileSystem } from "@effect/platform"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Console, Duration, Effect, Exit, Layer, Schema, Scope, Stream } from "effect"
 import { spawn } from "node:child_process"
+import * as Doctor from "../../src/local/Doctor.js"
 import { LauncherName } from "../../src/local/Launcher.js"
 import * as MountNamespace from "../../src/local/MountNamespace.js"
 import * as Sandbox from "../../src/local/Sandbox.js"
@@ -179,9 +180,20 @@ const outer = Effect.gen(function* () {
   })
 })
 
-const program: Effect.Effect<void, unknown, CommandExecutor.CommandExecutor | FileSystem.FileSystem> =
-  process.argv[2] === "inner" ? inner : outer
+const launchers = Effect.gen(function* () {
+  const directory = process.argv[3] ?? ""
+  const findings = yield* Effect.provide(
+    Doctor.launchers,
+    MountNamespace.layer({ directory, keep: [process.execPath, process.argv[1] ?? "/"] })
+  )
+  yield* Effect.flatMap(Doctor.encodeFindings(findings), Console.log)
+})
 
-if (process.argv[2] === "inner" || process.argv[2] === "outer") {
-  program.pipe(Effect.provide(NodeContext.layer), NodeRuntime.runMain)
+// Imported for its schemas only, it runs nothing.
+const programs: Record<string, Effect.Effect<void, unknown, CommandExecutor.CommandExecutor | FileSystem.FileSystem>> = {
+  inner,
+  outer,
+  launchers
 }
+const program = programs[process.argv[2] ?? ""]
+program?.pipe(Effect.provide(NodeContext.layer), NodeRuntime.runMain)

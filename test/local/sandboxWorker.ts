@@ -1,6 +1,6 @@
 /** A worker with sandboxes in a process of its own, under an identity of choice, over a small busybox image. */
 import { Command, FileSystem } from "@effect/platform"
-import { Data, Deferred, Effect, Queue, Schedule, Schema, Stream } from "effect"
+import { Data, Deferred, Effect, Fiber, Queue, Schedule, Schema, Stream } from "effect"
 import * as Esbuild from "esbuild"
 import { fileURLToPath } from "node:url"
 import type { LauncherName } from "../../src/local/Launcher.js"
@@ -76,7 +76,7 @@ export const run = (program: string, ...args: ReadonlyArray<string>) =>
   )
 
 /** The process's program as one file that every user can read. */
-const bundle = Effect.fn(function* (file: string) {
+export const bundle = Effect.fn(function* (file: string) {
   yield* Effect.tryPromise({
     try: () =>
       Esbuild.build({
@@ -138,8 +138,10 @@ export interface WorkerOptions {
   readonly maxConcurrency?: number | undefined
   /** Shell text that runs in the worker's surroundings before it starts: as root, where the suite is. */
   readonly before?: string | undefined
-  /** The data folder; a fresh one by default. */
+  /** Where the worker's folder is made; the system's folder for temporaries by default. */
   readonly parent?: string | undefined
+  /** Where the worker finds its data folder, if `before` puts it elsewhere. */
+  readonly seenAt?: string | undefined
 }
 
 /** Starts a worker, and ends it with the scope. */
@@ -147,7 +149,7 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
   const fs = yield* FileSystem.FileSystem
   yield* Effect.forEach(["unshare", "bwrap"], Requirements.find)
   // Below 0700 for everyone else, as a user's home is: nothing may depend on reaching it by its path.
-  const folder = yield* fs.makeTempDirectoryScoped({ prefix: "sandbox-", ...(options.parent && { directory: options.parent }) })
+  const folder = yield* fs.makeTempDirectoryScoped({ prefix: "sandbox-", ...(options.parent === undefined ? {} : { directory: options.parent }) })
   const owner = options.identity === "root" ? 0 : hostId(options.identity, 0)
   const program = `${folder}/program.cjs`
   const data = `${folder}/data`
@@ -156,7 +158,7 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
   yield* makeImage(`${data}/l/base`, options.identity)
   yield* run("chown", `${owner}:${owner}`, folder, data, `${data}/l`)
 
-  const settings: typeof Settings.Type = { data, launcher: options.launcher, maxConcurrency: options.maxConcurrency ?? 2 }
+  const settings: typeof Settings.Type = { data: options.seenAt ?? data, launcher: options.launcher, maxConcurrency: options.maxConcurrency ?? 2 }
   const becomes =
     options.identity === "root" || !isRoot
       ? "exec"
@@ -180,9 +182,15 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
   const requests = yield* Queue.unbounded<Uint8Array>()
   const child = yield* Command.start(
     Command.make(words[0] ?? "", ...words.slice(1)).pipe(
-      Command.stdin(Stream.fromQueue(requests, { shutdown: true })),
-      Command.stderr("inherit")
+      Command.stdin(Stream.fromQueue(requests, { shutdown: true }))
     )
+  )
+  let complaints = ""
+  const listening = yield* child.stderr.pipe(
+    Stream.decodeText(),
+    Stream.runForEach((part) => Effect.sync(() => (complaints += part))),
+    Effect.ignore,
+    Effect.forkScoped
   )
 
   interface Entry {
@@ -195,7 +203,6 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
   }
   const entries = new Map<number, Entry>()
   const ready = yield* Deferred.make<Extract<typeof Event.Type, { type: "ready" }>, WorkerError>()
-  const gone = new WorkerError({ detail: "the worker ended" })
 
   const receive = (event: typeof Event.Type): Effect.Effect<unknown> => {
     if (event.type === "ready") return Deferred.succeed(ready, event)
@@ -226,8 +233,9 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
     Stream.runForEach(receive),
     Effect.catchAll((error) => Effect.logError(error)),
     Effect.ensuring(
-      Effect.suspend(() =>
-        Effect.all([
+      Effect.flatMap(Fiber.await(listening), () => {
+        const gone = new WorkerError({ detail: `the worker ended: ${complaints}` })
+        return Effect.all([
           Deferred.fail(ready, gone),
           ...[...entries.values()].flatMap((entry) => [
             Deferred.fail(entry.started, gone),
@@ -236,7 +244,7 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
             Deferred.fail(entry.closed, gone)
           ])
         ])
-      )
+      })
     ),
     Effect.forkScoped
   )

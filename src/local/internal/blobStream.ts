@@ -27,16 +27,23 @@ class Broken extends Data.TaggedError("Broken")<{ readonly detail: string }> {}
 const PROGRESS = 1024 * 1024
 
 /** Leaves out what came before, where a registry sends everything again. */
-const skip = (count: number) => <E, R>(pieces: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E, R> =>
-  count === 0
-    ? pieces
-    : Stream.filter(
-        Stream.mapAccum(pieces, count, (left, piece) => [Math.max(0, left - piece.length), piece.subarray(left)]),
-        (piece) => piece.length > 0
-      )
+const skip =
+  (count: number) =>
+  <E, R>(pieces: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E, R> =>
+    count === 0
+      ? pieces
+      : Stream.filter(
+          Stream.mapAccum(pieces, count, (left, piece) => [Math.max(0, left - piece.length), piece.subarray(left)]),
+          (piece) => piece.length > 0
+        )
 
 /** @internal */
-export const blobStream = ({ descriptor, error, open, policy }: BlobOptions): Stream.Stream<Uint8Array, RegistryError> =>
+export const blobStream = ({
+  descriptor,
+  error,
+  open,
+  policy
+}: BlobOptions): Stream.Stream<Uint8Array, RegistryError> =>
   Stream.suspend(() => {
     const { digest, size } = descriptor
     const [algorithm = "", expected] = digest.split(":")
@@ -66,7 +73,9 @@ export const blobStream = ({ descriptor, error, open, policy }: BlobOptions): St
     const take = (piece: Uint8Array): Effect.Effect<void, RegistryError> => {
       received += piece.length
       if (received > size) {
-        return Effect.fail(error("Oversized", `blob ${digest} has more than the ${size} bytes that its manifest gives it`))
+        return Effect.fail(
+          error("Oversized", `blob ${digest} has more than the ${size} bytes that its manifest gives it`)
+        )
       }
       hash.update(piece)
       return Effect.void

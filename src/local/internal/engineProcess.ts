@@ -20,7 +20,10 @@ import { WorkerAnswer, WorkerSettings } from "./workerProtocol.js"
 const doctor = "Run `npx effect-contree doctor` to see what this machine lacks"
 
 /** The worker is always started from the built package, also when a test runner loads this module from source. */
-const program = createRequire(import.meta.url).resolve("#engine")
+const findProgram = Effect.try({
+  try: () => createRequire(import.meta.url).resolve("#engine"),
+  catch: () => new EngineError({ detail: "its program is not built", suggestion: "Run `npm run build`" })
+})
 
 /** How long a worker may take to end what it runs before it is killed. */
 const stopLimit = "5 seconds"
@@ -47,12 +50,9 @@ const died = (how: string) =>
 export const start = Effect.fn("EngineProcess.start")(function* (
   settings: typeof WorkerSettings.Type,
   onLog: (line: string) => Effect.Effect<void>
-): Effect.fn.Return<
-  Worker,
-  EngineError,
-  CommandExecutor.CommandExecutor | FileSystem.FileSystem | Scope.Scope
-> {
+): Effect.fn.Return<Worker, EngineError, CommandExecutor.CommandExecutor | FileSystem.FileSystem | Scope.Scope> {
   const line = yield* Effect.orDie(Schema.encode(WorkerSettings)(settings))
+  const program = yield* findProgram
   const stop = yield* Deferred.make<void>()
   const [file, ...args] = yield* Effect.mapError(
     MountNamespace.command(process.execPath, [program]),
@@ -61,18 +61,17 @@ export const start = Effect.fn("EngineProcess.start")(function* (
   yield* Effect.addFinalizer(() => Deferred.succeed(stop, undefined))
   const worker = yield* Command.make(file, ...args).pipe(
     Command.stdin(
-      Stream.concat(Stream.make(new TextEncoder().encode(`${line}\n`)), Stream.drain(Stream.fromEffect(Deferred.await(stop))))
+      Stream.concat(
+        Stream.make(new TextEncoder().encode(`${line}\n`)),
+        Stream.drain(Stream.fromEffect(Deferred.await(stop)))
+      )
     ),
     Command.start,
     Effect.mapError((error) => new EngineError({ detail: error.message, suggestion: doctor }))
   )
   // Before the command's own finalizer, which kills: a worker that is asked ends what it runs.
   yield* Effect.addFinalizer(() =>
-    Deferred.succeed(stop, undefined).pipe(
-      Effect.zipRight(worker.exitCode),
-      Effect.timeout(stopLimit),
-      Effect.ignore
-    )
+    Deferred.succeed(stop, undefined).pipe(Effect.zipRight(worker.exitCode), Effect.timeout(stopLimit), Effect.ignore)
   )
 
   let tail = ""

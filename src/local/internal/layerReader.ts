@@ -46,8 +46,8 @@ export interface LayerReader {
 /** Files up to this size are gathered and written in one go; larger ones go to the disk piece by piece, off the loop. */
 const GATHERED = 256 * 1024
 
-/** After so many entries the event loop gets its turn. */
-const BURST = 32
+/** After so many entries the event loop gets its turn: a busy disk may take a millisecond for each. */
+const BURST = 8
 
 type Body = ExtractEvents["entry"][1]
 
@@ -109,7 +109,7 @@ const concat = (head: Uint8Array, chunk: Uint8Array): Uint8Array =>
 
 const writeAll = (file: number, pieces: ReadonlyArray<Uint8Array>): void => {
   for (const piece of pieces) {
-    for (let at = 0; at < piece.length; ) at += fs.writeSync(file, piece, at)
+    for (let at = 0; at < piece.length;) at += fs.writeSync(file, piece, at)
   }
 }
 
@@ -125,7 +125,7 @@ export const readLayer = (options: LayerReaderOptions): LayerReader => {
   let report: ((error: LayerArchiveError | undefined) => void) | undefined
 
   /** Wraps the end of something asynchronous, so that `close` can wait for it. */
-  const tracked = <A extends ReadonlyArray<unknown>>(f: (...args: A) => void): (...args: A) => void => {
+  const tracked = <A extends ReadonlyArray<unknown>>(f: (...args: A) => void): ((...args: A) => void) => {
     pending++
     return (...args) => {
       pending--
@@ -146,7 +146,10 @@ export const readLayer = (options: LayerReaderOptions): LayerReader => {
     transform(chunk: Uint8Array, _encoding, done) {
       tally.unpacked += chunk.length
       if (tally.unpacked <= options.maxUnpackedBytes) done(null, chunk)
-      else done(tree.error("TooLarge", "", `it unpacks to more than ${options.maxUnpackedBytes} bytes with those before it`))
+      else
+        done(
+          tree.error("TooLarge", "", `it unpacks to more than ${options.maxUnpackedBytes} bytes with those before it`)
+        )
     }
   })
 
@@ -334,10 +337,7 @@ export const readLayer = (options: LayerReaderOptions): LayerReader => {
 }
 
 /** @internal */
-export const makeFifos = (
-  paths: ReadonlyArray<Buffer>,
-  done: (failure: string | undefined) => void
-): (() => void) => {
+export const makeFifos = (paths: ReadonlyArray<Buffer>, done: (failure: string | undefined) => void): (() => void) => {
   // xargs takes names as bytes, which arguments of Node's processes cannot be.
   const child = execFile("xargs", ["-0", "mkfifo", "-m", "600", "--"], (error, _stdout, stderr) => {
     done(error === null ? undefined : stderr.trim() === "" ? error.message : stderr.trim())

@@ -12,7 +12,7 @@
  * Paths are byte strings (one character a byte), relative to the root, without leading slash; the root is "".
  */
 import * as fs from "node:fs"
-import { LayerArchiveError, type LayerArchiveErrorReason, make } from "../LayerArchiveError.js"
+import { type LayerArchiveError, type LayerArchiveErrorReason, make } from "../LayerArchiveError.js"
 
 /** @internal */
 export type EntryKind = "file" | "directory" | "symlink" | "link" | "fifo"
@@ -193,7 +193,7 @@ export class LayerTree {
       return this.error("UnsafePath", name, "its name is absolute, which could lead out of the image")
     }
     if (parts.includes("..")) {
-      return this.error("UnsafePath", name, "its name holds \"..\", which leads out of the image")
+      return this.error("UnsafePath", name, 'its name holds "..", which leads out of the image')
     }
     return parts.join("/")
   }

@@ -73,7 +73,8 @@ export const ACCEPT = [
   "application/vnd.docker.distribution.manifest.v2+json"
 ].join(", ")
 
-const LAYER = /^application\/vnd\.(?:oci\.image\.layer\.v1\.tar|docker\.image\.rootfs\.diff\.tar)(?:[+.](?:gzip|zstd))?$/
+const LAYER =
+  /^application\/vnd\.(?:oci\.image\.layer\.v1\.tar|docker\.image\.rootfs\.diff\.tar)(?:[+.](?:gzip|zstd))?$/
 
 const CONFIGURATION = new Set([
   "application/vnd.oci.image.config.v1+json",
@@ -116,15 +117,20 @@ export const decode = (
   }
   if (Array.isArray(right["manifests"])) {
     return Either.mapBoth(parseIndex(right), {
-      onLeft: (error): Fault => ({ reason: "Protocol", detail: `its index is malformed (${error.message.split("\n")[0]})` }),
+      onLeft: (error): Fault => ({
+        reason: "Protocol",
+        detail: `its index is malformed (${error.message.split("\n")[0]})`
+      }),
       onRight: ({ manifests }) => ({ index: manifests })
     })
   }
-  if (!Array.isArray(right["layers"])) return fault("Unsupported", "its manifest is neither an index nor that of an image")
+  if (!Array.isArray(right["layers"]))
+    return fault("Unsupported", "its manifest is neither an index nor that of an image")
   return parseManifest(right).pipe(
-    Either.mapLeft(
-      (error): Fault => ({ reason: "Protocol", detail: `its manifest is malformed (${error.message.split("\n")[0]})` })
-    ),
+    Either.mapLeft((error): Fault => ({
+      reason: "Protocol",
+      detail: `its manifest is malformed (${error.message.split("\n")[0]})`
+    })),
     Either.flatMap(checked),
     Either.map((manifest) => ({ manifest }))
   )

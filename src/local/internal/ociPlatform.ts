@@ -2,7 +2,12 @@
 import type { Child, Platform } from "./ociManifest.js"
 
 /** Node's names of processors as Go, and so every image, names them. */
-const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", ia32: "386", ppc64: "ppc64le", mipsel: "mipsle" }
+const ARCHITECTURES: Readonly<Record<string, string>> = {
+  x64: "amd64",
+  ia32: "386",
+  ppc64: "ppc64le",
+  mipsel: "mipsle"
+}
 
 /** @internal */
 export const ofMachine = (nodeArchitecture: string): Platform => ({
@@ -20,7 +25,8 @@ export const display = ({ architecture, os, variant }: Platform): string =>
 const BASELINE: Readonly<Record<string, string>> = { amd64: "v1", arm: "v7", arm64: "v8" }
 
 const level = ({ architecture, variant }: Platform): number =>
-  Number.parseFloat((variant === undefined || variant === "" ? (BASELINE[architecture] ?? "v0") : variant).slice(1)) || 0
+  Number.parseFloat((variant === undefined || variant === "" ? (BASELINE[architecture] ?? "v0") : variant).slice(1)) ||
+  0
 
 /** Whether what is built for `offered` runs on `wanted`: each variant runs what was built for those before it. */
 export const runsOn = (wanted: Platform, offered: Platform): boolean =>
@@ -47,6 +53,8 @@ export const choose = (wanted: Platform, children: ReadonlyArray<Child>): Child 
 export const offered = (children: ReadonlyArray<Child>): string =>
   Array.from(
     new Set(
-      children.flatMap((child) => (isAttestation(child) || child.platform === undefined ? [] : [display(child.platform)]))
+      children.flatMap((child) =>
+        isAttestation(child) || child.platform === undefined ? [] : [display(child.platform)]
+      )
     )
   ).join(", ")

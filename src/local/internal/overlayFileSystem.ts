@@ -115,7 +115,7 @@ export const attributesOf = (stats: Stats): Attributes => ({
   mtimeMs: stats.mtimeMs
 })
 
-/** Sets them on a directory, whose mode a new owner does not change, so that the order is free. */
+/** Sets them on a directory: the owner first, since a new one may clear bits of the mode. */
 export const setAttributes = (
   directory: BytePath,
   { gid, mode, mtimeMs, uid }: Attributes
@@ -128,7 +128,7 @@ export const setAttributes = (
       call("set mode of", directory, (p, done) => Fs.chmod(p, mode, (error) => done(error, undefined))),
       call("set time of", directory, (p, done) => Fs.utimes(p, seconds, seconds, (error) => done(error, undefined)))
     ],
-    { concurrency: "unbounded", discard: true }
+    { discard: true }
   )
 }
 

@@ -107,11 +107,7 @@ const retryTime = (response: HttpClientResponse, now: number): Option.Option<Dat
 }
 
 /** @internal */
-export const open = (
-  httpClient: HttpClient.HttpClient,
-  target: Target,
-  policy: Policy
-): Effect.Effect<Session> =>
+export const open = (httpClient: HttpClient.HttpClient, target: Target, policy: Policy): Effect.Effect<Session> =>
   Effect.gen(function* () {
     // Addresses of redirects are signed, so they must not get into spans; and no registry is to see our trace.
     const client = httpClient.pipe(
@@ -153,7 +149,10 @@ export const open = (
       limit: number
     ): Effect.Effect<{ readonly bytes: Uint8Array; readonly whole: boolean }, RegistryError> =>
       response.stream.pipe(
-        Stream.timeoutFail(() => error("Unavailable", `it paused for ${Duration.format(policy.idleTimeout)}`), policy.idleTimeout),
+        Stream.timeoutFail(
+          () => error("Unavailable", `it paused for ${Duration.format(policy.idleTimeout)}`),
+          policy.idleTimeout
+        ),
         Stream.runFoldWhile(
           { pieces: [] as ReadonlyArray<Uint8Array>, size: 0 },
           ({ size }) => size <= limit,
@@ -161,7 +160,8 @@ export const open = (
         ),
         Effect.mapBoth({
           onSuccess: ({ pieces, size }) => ({ bytes: Buffer.concat(pieces), whole: size <= limit }),
-          onFailure: (cause) => cause._tag === "RegistryError" ? cause : error("Unavailable", describeTransport(cause))
+          onFailure: (cause) =>
+            cause._tag === "RegistryError" ? cause : error("Unavailable", describeTransport(cause))
         })
       )
 
@@ -169,7 +169,9 @@ export const open = (
       Effect.flatMap(bounded(response, limit), ({ bytes, whole }) =>
         whole
           ? Effect.succeed(bytes)
-          : Effect.fail(error("Protocol", `it sent a document of more than ${limit} bytes`, { status: response.status }))
+          : Effect.fail(
+              error("Protocol", `it sent a document of more than ${limit} bytes`, { status: response.status })
+            )
       )
 
     const send = (url: URL, headers: Readonly<Record<string, string>>, secret: Option.Option<Redacted.Redacted>) =>
@@ -212,10 +214,10 @@ export const open = (
         case 401:
         case 403: {
           const who = Option.isSome(target.credentials) ? "with the credentials given" : "without credentials"
-          return refused(error("Unauthorized", `it does not give ${what} ${who} ${answer}`, { status }))
+          return refused(error("Unauthorized", `it does not give out ${what} ${who} ${answer}`, { status }))
         }
         case 404:
-          return refused(error("NotFound", `it has no ${what} ${answer}`, { status }))
+          return refused(error("NotFound", `it does not have ${what} ${answer}`, { status }))
         case 429:
           return refused(error("RateLimited", `it limits the number of pulls ${answer}`, { status, resetAt }), {
             transient: true,
@@ -241,7 +243,11 @@ export const open = (
         onSome: Effect.succeed
       })
       yield* requireSafe(url, "token server")
-      const response = yield* send(url, { accept: "application/json" }, Option.map(target.credentials, RegistryAuth.basic))
+      const response = yield* send(
+        url,
+        { accept: "application/json" },
+        Option.map(target.credentials, RegistryAuth.basic)
+      )
       if (!isSuccess(response.status)) return yield* yield* refusal(response, `a token of ${url.host}`)
       const text = yield* Effect.mapError(read(response, SMALL_BODY), (error) => refused(error))
       const answer = yield* Effect.mapError(
@@ -289,7 +295,7 @@ export const open = (
     const once = Effect.fnUntraced(function* (path: string, headers: Readonly<Record<string, string>>) {
       const url = parseUrl(`${target.base}/v2/${target.repository}/${path}`, target.base)
       if (Option.isNone(url)) return yield* refused(error("Protocol", `${target.base} is no address`))
-      const what = path.startsWith("blobs/") ? `blob ${path.slice("blobs/".length)}` : "such image"
+      const what = path.startsWith("blobs/") ? `the blob ${path.slice("blobs/".length)}` : "the image"
       const first = yield* follow(url.value, headers, yield* Ref.get(authorization))
       let response = first.response
       // Another host that refuses has no say in where credentials are sent.
@@ -307,7 +313,9 @@ export const open = (
     const again = Schedule.identity<Refused>().pipe(
       Schedule.intersect(Schedule.jittered(Schedule.exponential(policy.baseDelay))),
       Schedule.intersect(Schedule.recurs(policy.attempts - 1)),
-      Schedule.modifyDelay(([[{ after }]], delay) => Option.getOrElse(after, () => Duration.min(delay, policy.maxDelay)))
+      Schedule.modifyDelay(([[{ after }]], delay) =>
+        Option.getOrElse(after, () => Duration.min(delay, policy.maxDelay))
+      )
     )
 
     return {

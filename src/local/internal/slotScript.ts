@@ -77,6 +77,7 @@ prepare_root() {
 }
 
 prepare_directory() {
+  here=
   [ "$directory" = / ] || { walk '' "$directory" make && [ -d "$mountpoint$here" ]; } || {
     fault='InvalidSpec the working directory is no folder in the image and cannot become one'
     return 1
@@ -141,17 +142,26 @@ done
  * it, and ends with the payload's status. It keeps more capabilities than the payload has, so that the payload cannot
  * look into it.
  *
- * Arguments: the slot's folder, the mountpoint, the folder of the skeleton of /dev, the table of mounts.
+ * Arguments: the slot's folder, the mountpoint, the folder of the skeleton of /dev, the table of mounts, and the
+ * working directory with its links resolved.
  */
 export const inner = `
-slot=$1 mountpoint=$2 skeleton=$3 table=$4
+slot=$1 mountpoint=$2 skeleton=$3 table=$4 here=$5
 . "$slot/inner"
+# A user namespace of one renamed id, held by a process of the sandbox: the payload can enter it after it has lost
+# sight of the tools that could make it.
+rename_id() {
+  unshare --user "--map-user=$1" "--map-group=$2" -- sh -c 'echo 1 >"$1" && exec sleep 2147483647' sh "$slot/mapped" &
+  holder=$!
+  read -r answer <"$slot/mapped"
+}
 prepare() {
-  mount -n -t tmpfs -o mode=0755,nosuid,noexec,size=64k tmpfs "$mountpoint/dev" &&
+  mount -n -t tmpfs -o mode=0755,nosuid,noexec,size=64m tmpfs "$mountpoint/dev" &&
     cp -a "$skeleton/." "$mountpoint/dev/" &&
     mount -n -a -T "$table" &&
     raise_loopback &&
     name_host &&
+    take_identity &&
     cd "$mountpoint" &&
     mount -n --move . /
 }
