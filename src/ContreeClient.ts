@@ -66,7 +66,10 @@ export interface Page {
  * @since 0.1.0
  * @category tags
  */
-export class ContreeClient extends Context.Tag("effect-contree/ContreeClient")<ContreeClient, ContreeClient.Service>() {}
+export class ContreeClient extends Context.Tag("effect-contree/ContreeClient")<
+  ContreeClient,
+  ContreeClient.Service
+>() {}
 
 /**
  * The types of the service.
@@ -157,7 +160,9 @@ const orAnySuccess = <E>(error: E): Effect.Effect<void, E> => (isSuccess(error) 
 class ResponseShape extends Data.TaggedError("ResponseShape")<{ readonly cause: ParseResult.ParseError }> {}
 
 /** What an older service has started under another success status must be known all the same. */
-const orStarted = <E>(error: E): Effect.Effect<typeof Started.Type, E | HttpClientError.ResponseError | ResponseShape> =>
+const orStarted = <E>(
+  error: E
+): Effect.Effect<typeof Started.Type, E | HttpClientError.ResponseError | ResponseShape> =>
   isSuccess(error)
     ? Effect.catchTag(HttpClientResponse.schemaBodyJson(Started)(error.response), "ParseError", (cause) =>
         Effect.fail(new ResponseShape({ cause }))

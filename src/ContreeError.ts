@@ -2,6 +2,19 @@
  * Everything that can go wrong between a program and ConTree: one class for each thing that a
  * program would do differently about.
  *
+ * @example
+ * ```ts
+ * import { Image } from "effect-contree"
+ * import { Console, Effect } from "effect"
+ *
+ * export const program = Image.use("myapp:ready", { strict: true }).pipe(
+ *   Effect.catchTags({
+ *     NotFound: (error) => Console.error(`build it first: ${error.what} is missing`),
+ *     Unauthorized: (error) => Console.error(error.suggestion)
+ *   })
+ * )
+ * ```
+ *
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"

@@ -221,6 +221,23 @@ const resultImage = (operation: OperationDetail): Option.Option<ImageId> =>
 /**
  * Imports an image from its registry, also when the service has it already: it always starts an operation.
  *
+ * An image that is the same in the registry as before keeps its UUID. A UUID fails with `InvalidImageRef`, and a
+ * registry that does not give the image with `OperationFailed`.
+ *
+ * @example
+ * ```ts
+ * import { Image } from "effect-contree"
+ * import { Config, Effect } from "effect"
+ *
+ * export const program = Effect.gen(function* () {
+ *   const password = yield* Config.redacted("GHCR_TOKEN")
+ *   return yield* Image.importFrom("docker://ghcr.io/owner/private:1", {
+ *     tag: "private:latest",
+ *     credentials: { username: "owner", password }
+ *   })
+ * })
+ * ```
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -429,9 +446,10 @@ const runEither = Effect.fn("Image.run")(function* (
  * import { Effect } from "effect"
  *
  * export const program = Effect.gen(function* () {
- *   const built = yield* Image.run("python:3.12-slim", "pip install httpx", { tag: "with-httpx:latest" })
- *   const test = Command.exec("python", "-c", "import httpx; print(httpx.__version__)")
- *   const { stdout } = yield* built.image.pipe(Image.run(test, { disposable: true }))
+ *   const write = Command.shell("cat > /app.py").pipe(Command.stdin("print(6 * 7)"))
+ *   const built = yield* Image.run("python:3.12-slim", write, { tag: "app:latest" })
+ *   const start = Command.exec("python3", "/app.py")
+ *   const { stdout } = yield* built.image.pipe(Image.run(start, { disposable: true }))
  *   return stdout.text
  * })
  * ```
@@ -468,6 +486,14 @@ const imageId = (image: Input): Effect.Effect<ImageId, InvalidImageRef | Request
 /**
  * Gives an image a tag. An image that has the tag loses it; other tags of the image stay.
  *
+ * @example
+ * ```ts
+ * import { Image } from "effect-contree"
+ *
+ * export const release = Image.tagAs("myapp:candidate", "myapp:stable")
+ * export const withdraw = Image.untag("myapp:stable", "myapp:candidate")
+ * ```
+ *
  * @since 0.1.0
  * @category combinators
  */
@@ -491,7 +517,7 @@ export const tagAs: {
 )
 
 /**
- * Takes one tag from an image; its other tags stay.
+ * Takes one tag from an image; its other tags stay. It fails with `NotFound` when the image does not have the tag.
  *
  * @since 0.1.0
  * @category combinators
@@ -546,6 +572,14 @@ export interface ListOptions extends TimeWindow {
 
 /**
  * The images of the project, newest first, fetched page by page as they are consumed.
+ *
+ * @example
+ * ```ts
+ * import { Image } from "effect-contree"
+ * import { Stream } from "effect"
+ *
+ * export const howManyRuns = Image.stream({ kind: "run", since: "7 days" }).pipe(Stream.runCount)
+ * ```
  *
  * @since 0.1.0
  * @category getters

@@ -1,6 +1,17 @@
 /**
  * Operations: the server's record of each import and each run, from its start to its result.
  *
+ * @example
+ * ```ts
+ * import { Operation } from "effect-contree"
+ * import { Stream } from "effect"
+ *
+ * // The imports of the last hour that did not work, with the server's reasons.
+ * export const failedImports = Operation.stream({ kind: "image_import", status: "FAILED", since: "1 hour" }).pipe(
+ *   Stream.map(({ error, id }) => ({ id, error }))
+ * )
+ * ```
+ *
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
@@ -86,8 +97,12 @@ export const cancel = Effect.fn("Operation.cancel")(function* (id: OperationId) 
 /** How long a cleanup may take before the interrupted fiber goes on without it. */
 const cleanupLimit = Duration.seconds(10)
 
+/** A cleanup runs where nothing can be interrupted; without `interruptible` the limit would wait for it too. */
+const withinLimit = <A, E>(cleanup: Effect.Effect<A, E>) =>
+  Effect.timeout(Effect.interruptible(cleanup), cleanupLimit)
+
 const cancelQuietly = (client: ContreeClient.Service, id: OperationId): Effect.Effect<void> =>
-  client.operations.cancel(id).pipe(Effect.timeout(cleanupLimit), Effect.ignoreLogged)
+  withinLimit(client.operations.cancel(id)).pipe(Effect.ignoreLogged)
 
 const untilOver = Effect.fnUntraced(function* (
   client: ContreeClient.Service,
@@ -205,8 +220,7 @@ const startOrCancel = Effect.fnUntraced(function* (
     Option.match({
       onNone: () => Effect.void,
       onSome: (fiber) =>
-        Fiber.join(fiber).pipe(
-          Effect.timeout(cleanupLimit),
+        withinLimit(Fiber.join(fiber)).pipe(
           Effect.matchEffect({
             onFailure: () => Fiber.interruptFork(fiber),
             onSuccess: (id) => cancelQuietly(client, id)

@@ -14,6 +14,16 @@ import { isTransient } from "./ContreeError.js"
  *
  * Which requests are repeated is not a matter of policy: see {@link isSafe}.
  *
+ * @example
+ * ```ts
+ * import { type RetryPolicy } from "effect-contree"
+ * import { Schedule } from "effect"
+ *
+ * export const patient: RetryPolicy.RetryPolicy = {
+ *   schedule: Schedule.exponential("1 second").pipe(Schedule.jittered, Schedule.intersect(Schedule.recurs(8)))
+ * }
+ * ```
+ *
  * @since 0.1.0
  * @category models
  */

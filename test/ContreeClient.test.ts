@@ -63,7 +63,11 @@ describe("the endpoints", () => {
     Effect.gen(function* () {
       const started = Scripted.json({ uuid: operationId }, 201)
       const service = Scripted.make({
-        "GET /v1/whoami": Scripted.json({ ...whoami, token_expiration: 1_700_000_000, limits: { instance_max_timeout: 600 } }),
+        "GET /v1/whoami": Scripted.json({
+          ...whoami,
+          token_expiration: 1_700_000_000,
+          limits: { instance_max_timeout: 600 }
+        }),
         "GET /v1/images": Scripted.json({ images: [record()] }),
         "POST /v1/images/import": started,
         [`PATCH /v1/images/${image.id}/tag`]: Scripted.json(record()),
@@ -72,7 +76,9 @@ describe("the endpoints", () => {
         [`GET /v1/inspect/${image.id}/`]: Scripted.json(record()),
         "POST /v1/instances": started,
         "GET /v1/operations": Scripted.json([Scripted.operation("EXECUTING")]),
-        [`GET /v1/operations/${operationId}`]: Scripted.json(Scripted.operation("EXECUTING"), 200, { "retry-after": "7" }),
+        [`GET /v1/operations/${operationId}`]: Scripted.json(Scripted.operation("EXECUTING"), 200, {
+          "retry-after": "7"
+        }),
         [`DELETE /v1/operations/${operationId}`]: Scripted.empty(202)
       })
       yield* Effect.gen(function* () {
@@ -98,7 +104,10 @@ describe("the endpoints", () => {
           "EXECUTING"
         )
         assert.strictEqual((yield* client.operations.get(operationId)).id, operationId)
-        assert.deepStrictEqual((yield* client.operations.poll(operationId)).retryAfter, Option.some(Duration.seconds(7)))
+        assert.deepStrictEqual(
+          (yield* client.operations.poll(operationId)).retryAfter,
+          Option.some(Duration.seconds(7))
+        )
         assert.isTrue(yield* client.operations.cancel(operationId))
       }).pipe(Effect.provide(service.layer()))
 
@@ -118,7 +127,12 @@ describe("the endpoints", () => {
 
   it.effect("take any success status where the body says nothing, as older services differ", () =>
     Effect.gen(function* () {
-      for (const reply of [Scripted.json(record()), Scripted.empty(200), Scripted.empty(204), Scripted.text("ok", 202)]) {
+      for (const reply of [
+        Scripted.json(record()),
+        Scripted.empty(200),
+        Scripted.empty(204),
+        Scripted.text("ok", 202)
+      ]) {
         const service = Scripted.make({
           [`DELETE /v1/images/${image.id}/tag`]: reply,
           [`DELETE /v1/operations/${operationId}`]: reply
@@ -296,7 +310,10 @@ describe("the redirect of a lookup by tag", () => {
   ]) {
     it.effect(`is followed when it is ${kind}, with the token and without the query`, () =>
       Effect.gen(function* () {
-        const service = Scripted.make({ "GET /v1/inspect/": Scripted.empty(302, { location: `${location}` }), ...found })
+        const service = Scripted.make({
+          "GET /v1/inspect/": Scripted.empty(302, { location: `${location}` }),
+          ...found
+        })
         assert.strictEqual((yield* byTag.pipe(Effect.provide(service.layer()))).id, image.id)
         const [, second] = service.requests
         assert.strictEqual(second?.headers["authorization"], `Bearer ${Scripted.token}`)
@@ -307,7 +324,12 @@ describe("the redirect of a lookup by tag", () => {
 
   it.effect("to another host is not followed, as the token is for this one", () =>
     Effect.gen(function* () {
-      for (const location of ["http://evil.test/v1/whoami", "//evil.test/", "https://contree.test/", "http://contree.test:81/"]) {
+      for (const location of [
+        "http://evil.test/v1/whoami",
+        "//evil.test/",
+        "https://contree.test/",
+        "http://contree.test:81/"
+      ]) {
         const service = Scripted.make({ "GET /v1/inspect/": Scripted.empty(302, { location }) })
         const error = yield* Effect.flip(byTag).pipe(Effect.provide(service.layer()))
         assert.strictEqual(error._tag, "UnexpectedResponse")
@@ -318,7 +340,10 @@ describe("the redirect of a lookup by tag", () => {
 
   it.effect("that leads in a circle or is no address ends in a typed error", () =>
     Effect.gen(function* () {
-      for (const [location, requests] of [["/v1/inspect/", 4], ["http://[", 1]] as const) {
+      for (const [location, requests] of [
+        ["/v1/inspect/", 4],
+        ["http://[", 1]
+      ] as const) {
         const service = Scripted.make({ "GET /v1/inspect/": Scripted.empty(302, { location }) })
         const error = yield* Effect.flip(byTag).pipe(Effect.provide(service.layer()))
         assert.deepStrictEqual([error._tag, error.status], ["UnexpectedResponse", 302])
@@ -338,7 +363,10 @@ describe("the redirect of a lookup by tag", () => {
 })
 
 describe("a request that starts work", () => {
-  const starts = [["POST /v1/instances", spawn], ["POST /v1/images/import", importBusybox]] as const
+  const starts = [
+    ["POST /v1/instances", spawn],
+    ["POST /v1/images/import", importBusybox]
+  ] as const
 
   const rows: ReadonlyArray<readonly [what: string, reply: Scripted.Reply, tag: ContreeError.ContreeError["_tag"]]> = [
     ["a gateway that lost its upstream", Scripted.failure(502), "OutcomeUnknown"],
@@ -371,7 +399,9 @@ describe("a request that starts work", () => {
   it.effect("and has no answer in time leaves open whether it started", () =>
     Effect.gen(function* () {
       const service = Scripted.make({ "POST /v1/instances": Scripted.silence })
-      const fiber = yield* Effect.fork(Effect.flip(spawn).pipe(Effect.provide(service.layer({ requestTimeout: "5 seconds" }))))
+      const fiber = yield* Effect.fork(
+        Effect.flip(spawn).pipe(Effect.provide(service.layer({ requestTimeout: "5 seconds" })))
+      )
       yield* TestClock.adjust("5 seconds")
       const error = yield* Fiber.join(fiber)
       assert.strictEqual(error._tag, "OutcomeUnknown")
@@ -384,7 +414,10 @@ describe("a request that starts work", () => {
 describe("a request without an answer", () => {
   it.effect("fails when its time is over, by default after a minute", () =>
     Effect.gen(function* () {
-      for (const [requestTimeout, millis] of [["2 seconds", 2000], [undefined, 60_000]] as const) {
+      for (const [requestTimeout, millis] of [
+        ["2 seconds", 2000],
+        [undefined, 60_000]
+      ] as const) {
         const service = Scripted.make({ "GET /v1/whoami": Scripted.silence })
         const fiber = yield* Effect.fork(Effect.flip(me).pipe(Effect.provide(service.layer({ requestTimeout }))))
         yield* TestClock.adjust(millis - 1)
@@ -405,7 +438,14 @@ describe("a request without an answer", () => {
 describe("the address of the service", () => {
   it.effect("that is no URL is refused", () =>
     Effect.gen(function* () {
-      for (const baseUrl of ["localhost:8080", "http://", "https:///sandboxes", "ftp://contree.test", "no address", ""]) {
+      for (const baseUrl of [
+        "localhost:8080",
+        "http://",
+        "https:///sandboxes",
+        "ftp://contree.test",
+        "no address",
+        ""
+      ]) {
         const service = Scripted.make({})
         const error = yield* Effect.flip(me).pipe(Effect.provide(service.layer({ baseUrl })))
         assert.strictEqual(error._tag, "RequestRejected")
@@ -449,7 +489,10 @@ describe("over real sockets", () => {
 
   for (const [name, client] of clients) {
     const over = (baseUrl: string, config: Partial<ContreeConfig> = {}) =>
-      Layer.provide(layerWith({ baseUrl, retry: RetryPolicy.never, token: Redacted.make(Scripted.token), ...config }), client)
+      Layer.provide(
+        layerWith({ baseUrl, retry: RetryPolicy.never, token: Redacted.make(Scripted.token), ...config }),
+        client
+      )
 
     describe(`with ${name}`, () => {
       it.scoped("a lookup by tag follows the redirect, and a cancel and a spawn are understood", () =>
@@ -544,7 +587,12 @@ describe("ContreeClient.layer", () => {
         const answer = { ...whoami, token_uuid: request.headers.authorization, permissions: {} }
         response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(answer))
       })
-      const environment = ConfigProvider.fromMap(new Map([["CONTREE_TOKEN", "abc"], ["CONTREE_URL", server.url]]))
+      const environment = ConfigProvider.fromMap(
+        new Map([
+          ["CONTREE_TOKEN", "abc"],
+          ["CONTREE_URL", server.url]
+        ])
+      )
       const { tokenId } = yield* me.pipe(Effect.provide(layerFromEnvironment), Effect.withConfigProvider(environment))
       assert.strictEqual(tokenId, "Bearer abc")
     })

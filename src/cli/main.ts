@@ -11,13 +11,14 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { createRequire } from "node:module"
+import { doctor } from "./doctor.js"
 import { serve } from "./serve.js"
 
 const { version } = createRequire(import.meta.url)("../../package.json")
 
 const program = Command.make("effect-contree").pipe(
   Command.withDescription("ConTree sandboxes on this machine"),
-  Command.withSubcommands([serve])
+  Command.withSubcommands([serve, doctor])
 )
 
 const main = Command.run(program, { name: "effect-contree", version })

@@ -14,7 +14,8 @@ const target = (
   response: HttpClientResponse.HttpClientResponse
 ): URL | undefined => {
   const { location } = response.headers
-  if (location === undefined || !redirects.has(response.status) || !URL.canParse(location, request.url)) return undefined
+  if (location === undefined || !redirects.has(response.status) || !URL.canParse(location, request.url))
+    return undefined
   const url = new URL(location, request.url)
   return url.origin === new URL(request.url).origin ? url : undefined
 }
@@ -24,7 +25,10 @@ const target = (
  *
  * An answer whose redirect is not followed is given as it is.
  */
-export const follow = <E, R>(client: HttpClient.HttpClient.With<E, R>, most: number): HttpClient.HttpClient.With<E, R> => {
+export const follow = <E, R>(
+  client: HttpClient.HttpClient.With<E, R>,
+  most: number
+): HttpClient.HttpClient.With<E, R> => {
   const exchange = (
     request: HttpClientRequest.HttpClientRequest,
     left: number

@@ -2,7 +2,7 @@
  * One HTTP exchange with the service: headers, time limit, and every failure as a typed error.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
-import * as HttpClientError from "@effect/platform/HttpClientError"
+import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as UrlParams from "@effect/platform/UrlParams"
@@ -177,12 +177,18 @@ const bodiless: ReadonlySet<number> = new Set([204, 205, 304])
 const whole = (
   response: HttpClientResponse.HttpClientResponse
 ): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.ResponseError> =>
-  Effect.map(response.arrayBuffer, (body) =>
-    HttpClientResponse.fromWeb(
-      response.request,
-      new Response(bodiless.has(response.status) ? null : body, { status: response.status, headers: response.headers })
-    )
-  )
+  // A failure's status says enough when its body is lost.
+  response.status >= 400
+    ? Effect.succeed(response)
+    : Effect.map(response.arrayBuffer, (body) =>
+        HttpClientResponse.fromWeb(
+          response.request,
+          new Response(bodiless.has(response.status) ? null : body, {
+            status: response.status,
+            headers: response.headers
+          })
+        )
+      )
 
 /** Repeats an effect by a schedule, as far as its error allows, and not before the server's `Retry-After`. */
 export const retrySafely =
@@ -206,7 +212,8 @@ export const retrySafely =
 export type Transport = HttpClient.HttpClient.With<RequestError>
 
 /** A scheme without a host, or one that is not of the web; what has no scheme is a browser's own matter. */
-const isForeign = (baseUrl: string): boolean => /^[a-z][a-z0-9+.-]*:/i.test(baseUrl) && !/^https?:\/\/[^/]/i.test(baseUrl)
+const isForeign = (baseUrl: string): boolean =>
+  /^[a-z][a-z0-9+.-]*:/i.test(baseUrl) && !/^https?:\/\/[^/]/i.test(baseUrl)
 
 /** Prepares a client for the service. */
 export const make = (client: HttpClient.HttpClient, config: ContreeConfig): Transport => {
@@ -218,7 +225,7 @@ export const make = (client: HttpClient.HttpClient, config: ContreeConfig): Tran
     response: HttpClientResponse.HttpClientResponse,
     request: RequestInfo
   ) {
-    if (response.status < 400) return yield* whole(response)
+    if (response.status < 400) return response
     const text = yield* Effect.orElseSucceed(response.text, () => "")
     return yield* Effect.fail(
       fromStatus({
@@ -242,6 +249,7 @@ export const make = (client: HttpClient.HttpClient, config: ContreeConfig): Tran
   return client.pipe(
     HttpClient.withTracerPropagation(config.tracePropagation ?? true),
     (client) => Redirect.follow(client, 3),
+    HttpClient.transformResponse(Effect.flatMap(whole)),
     HttpClient.mapRequest((request) =>
       pipe(
         request,
@@ -251,14 +259,12 @@ export const make = (client: HttpClient.HttpClient, config: ContreeConfig): Tran
         config.project === undefined ? (request) => request : HttpClientRequest.setHeader("project", config.project)
       )
     ),
+    HttpClient.catchAll((error) => Effect.flatMap(scrub(config), (scrub) => Effect.fail(fromTransport(error, scrub)))),
     HttpClient.transform((exchange, request) => {
       const where = info(request)
       const once = refuseForeign(request).pipe(
         Effect.andThen(exchange),
         Effect.flatMap((response) => failOnStatus(response, where)),
-        Effect.catchIf(HttpClientError.isHttpClientError, (error) =>
-          Effect.flatMap(scrub(config), (scrub) => Effect.fail(fromTransport(error, scrub)))
-        ),
         Effect.timeoutFail({
           duration: requestTimeout,
           onTimeout: (): RequestError =>

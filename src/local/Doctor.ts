@@ -28,6 +28,8 @@ export const Finding = Schema.Struct({
 })
 
 /**
+ * One thing that was looked at.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -272,6 +274,8 @@ const sandboxes = (words: readonly [string, ...ReadonlyArray<string>]) =>
   }).pipe(Effect.catchAll(() => Effect.succeed([lacking("launcher", "missing", "no sandbox without namespaces", undefined)])))
 
 /**
+ * What is looked at beside the machine itself.
+ *
  * @since 0.1.0
  * @category configuration
  */

@@ -45,7 +45,7 @@ const default_ = <A>(value: A) => ({ default: () => value })
  * - `maxConcurrency`: how many commands run at once, default 16; more wait for their turn.
  * - `squashDepth`: an image with more layers above its base than this has them squashed into one, default 48.
  * - `defaultRunTimeoutSeconds`, `maxRunTimeoutSeconds`: how long a command may run when it does not say, default
- *   60 s as in the hosted service, and at most, default 3600 s.
+ *   60 s, and at most, default 3600 s.
  * - `defaultImportTimeoutSeconds`, `maxImportTimeoutSeconds`: the same for imports, default 300 s and 3600 s.
  *
  * @since 0.1.0

@@ -37,6 +37,8 @@ export type ImportProgress = Data.TaggedEnum<{
 }>
 
 /**
+ * The constructors of the steps of an import.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -68,6 +70,8 @@ export interface Options extends Omit<LayerArchive.Options, "into"> {
 }
 
 /**
+ * Where an image goes, who pulls it, and who is told how far it is.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -88,10 +92,15 @@ export interface PullOptions extends Registry.ResolveOptions {
 export class Importer extends Context.Tag("effect-contree/local/Importer")<Importer, Importer.Service>() {}
 
 /**
+ * The types of the service.
+ *
  * @since 0.1.0
+ * @category models
  */
 export declare namespace Importer {
   /**
+   * Looks images up in registries and brings them here.
+   *
    * @since 0.1.0
    * @category models
    */

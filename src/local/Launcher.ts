@@ -24,6 +24,8 @@ import * as Schema from "effect/Schema"
 export const LauncherName = Schema.Literal("bubblewrap", "util-linux")
 
 /**
+ * The name of a launcher.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -107,7 +109,12 @@ const capabilities = [
   "audit_write"
 ]
 
-/** The text as one word of a shell program. */
+/**
+ * The text as one word of a shell program.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
 export const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
 
 const words = (texts: ReadonlyArray<string>): string => texts.map(quote).join(" ")

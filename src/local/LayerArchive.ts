@@ -110,24 +110,6 @@ const close = (reader: LayerReader): Effect.Effect<void> =>
 /**
  * Opens an empty folder for the layers of an image. The scope ends the unpacking and removes what was set aside.
  *
- * @example
- * ```ts
- * import { Effect, Stream } from "effect"
- * import { LayerArchive } from "effect-contree/local"
- *
- * const flatten = (layers: ReadonlyArray<Stream.Stream<Uint8Array>>) =>
- *   Effect.gen(function* () {
- *     const archive = yield* LayerArchive.open({
- *       into: "/var/tmp/root",
- *       temporary: "/var/tmp",
- *       idShift: 0,
- *       ownership: "full"
- *     })
- *     yield* Effect.forEach(layers, (layer, i) => archive.apply(layer, { name: `number ${i}` }))
- *     return yield* archive.finish
- *   }).pipe(Effect.scoped)
- * ```
- *
  * @since 0.1.0
  * @category constructors
  */

@@ -15,6 +15,8 @@ import * as Schema from "effect/Schema"
 export const LayerArchiveErrorReason = Schema.Literal("UnsafePath", "Malformed", "Unsupported", "TooLarge", "Io")
 
 /**
+ * Why a layer could not be unpacked.
+ *
  * @since 0.1.0
  * @category models
  */

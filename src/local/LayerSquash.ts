@@ -55,10 +55,15 @@ export interface SquashOptions {
 export class LayerSquash extends Context.Tag("effect-contree/local/LayerSquash")<LayerSquash, LayerSquash.Service>() {}
 
 /**
+ * The types of the service.
+ *
  * @since 0.1.0
+ * @category models
  */
 export declare namespace LayerSquash {
   /**
+   * Makes one layer of many.
+   *
    * @since 0.1.0
    * @category models
    */
@@ -135,6 +140,8 @@ const directoriesByName = (entries: ReadonlyArray<Tree.Entry>): Map<string, bool
   new Map(entries.map((entry) => [entry.name, entry.isDirectory()]))
 
 /**
+ * Makes the service over the layers on disk.
+ *
  * @since 0.1.0
  * @category constructors
  */

@@ -34,6 +34,8 @@ export const LayerName = Schema.String.pipe(
 )
 
 /**
+ * The name of a layer.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -89,6 +91,8 @@ export interface LayerCost {
 }
 
 /**
+ * Settings of the store.
+ *
  * @since 0.1.0
  * @category configuration
  */
@@ -110,10 +114,15 @@ export interface LayerStoreOptions<E, R> {
 export class LayerStore extends Context.Tag("effect-contree/local/LayerStore")<LayerStore, LayerStore.Service>() {}
 
 /**
+ * The types of the service.
+ *
  * @since 0.1.0
+ * @category models
  */
 export declare namespace LayerStore {
   /**
+   * Makes, keeps and removes layers.
+   *
    * @since 0.1.0
    * @category models
    */

@@ -24,6 +24,8 @@ export const LayerStoreErrorReason = Schema.Literal(
 )
 
 /**
+ * Why the store could not do it.
+ *
  * @since 0.1.0
  * @category models
  */

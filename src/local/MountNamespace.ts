@@ -43,10 +43,15 @@ export class MountNamespace extends Context.Tag("effect-contree/local/MountNames
 >() {}
 
 /**
+ * The types of the service.
+ *
  * @since 0.1.0
+ * @category models
  */
 export declare namespace MountNamespace {
   /**
+   * The places and ids that sandboxes are made with.
+   *
    * @since 0.1.0
    * @category models
    */
@@ -84,14 +89,6 @@ const ownWithSubordinates = [...own, "--map-auto"] as const
  * the subordinate ids of `/etc/subuid` where `newuidmap` and util-linux 2.38 make use of them.
  *
  * Each form is tried. Fails with the reason `MissingTool` or `Refused` and what the kernel said.
- *
- * @example
- * ```ts
- * import * as Effect from "effect/Effect"
- * import { MountNamespace } from "effect-contree/local"
- *
- * const program = Effect.map(MountNamespace.command("node", ["worker.js"]), (words) => words.join(" "))
- * ```
  *
  * @since 0.1.0
  * @category constructors
@@ -187,6 +184,8 @@ const links: ReadonlyArray<readonly [name: string, target: string]> = [
 ]
 
 /**
+ * What the namespace is prepared for.
+ *
  * @since 0.1.0
  * @category configuration
  */

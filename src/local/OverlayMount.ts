@@ -73,15 +73,6 @@ const unmount = (mountpoint: string): Effect.Effect<void, never, CommandExecutor
  * A chain of one layer is its own view, with no mount. The mount is made in the mount namespace of this process, which
  * must be allowed to: as root, or in a user namespace.
  *
- * @example
- * ```ts
- * import * as Effect from "effect/Effect"
- * import { type LayerStore, OverlayMount } from "effect-contree/local"
- *
- * const inspect = (chain: LayerStore.Chain) =>
- *   Effect.scoped(Effect.flatMap(OverlayMount.view(chain), (root) => Effect.log(`the image is at ${root}`)))
- * ```
- *
  * @since 0.1.0
  * @category constructors
  */

@@ -37,14 +37,6 @@ const PARAMETER = `${TOKEN}[ \\t]*=[ \\t]*(?:"(?:[^"\\\\]|\\\\.)*"|[^\\s,"]*)`
  * Reads the value of a `WWW-Authenticate` header: several challenges, quoted and bare parameters. Text that is not of
  * that form is passed over.
  *
- * @example
- * ```ts
- * import { RegistryAuth } from "effect-contree/local"
- *
- * const [challenge] = RegistryAuth.parseChallenges('Bearer realm="https://auth.example.com/token",service="r"')
- * console.log(challenge?.scheme, challenge?.parameters) // bearer { realm: "https://auth.example.com/token", service: "r" }
- * ```
- *
  * @since 0.1.0
  * @category constructors
  */

@@ -123,10 +123,15 @@ export class RegistryClient extends Context.Tag("effect-contree/local/RegistryCl
 >() {}
 
 /**
+ * The types of the service.
+ *
  * @since 0.1.0
+ * @category models
  */
 export declare namespace RegistryClient {
   /**
+   * Looks images up in registries.
+   *
    * @since 0.1.0
    * @category models
    */

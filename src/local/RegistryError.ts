@@ -35,6 +35,8 @@ export const RegistryErrorReason = Schema.Literal(
 )
 
 /**
+ * Why a registry did not give an image.
+ *
  * @since 0.1.0
  * @category models
  */

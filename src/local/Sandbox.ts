@@ -94,10 +94,15 @@ export interface RunningSandbox {
 export class Sandbox extends Context.Tag("effect-contree/local/Sandbox")<Sandbox, Sandbox.Service>() {}
 
 /**
+ * The types of the service.
+ *
  * @since 0.1.0
+ * @category models
  */
 export declare namespace Sandbox {
   /**
+   * Starts commands, as many at a time as there are places.
+   *
    * @since 0.1.0
    * @category models
    */
@@ -117,6 +122,8 @@ export declare namespace Sandbox {
 }
 
 /**
+ * Settings of the service.
+ *
  * @since 0.1.0
  * @category configuration
  */

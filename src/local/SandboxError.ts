@@ -23,6 +23,8 @@ export const SandboxErrorReason = Schema.Literal(
 )
 
 /**
+ * Why a sandbox could not be made.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -1,6 +1,6 @@
 /** A worker with sandboxes in a process of its own, under an identity of choice, over a small busybox image. */
 import { Command, FileSystem } from "@effect/platform"
-import { Data, Deferred, Effect, Fiber, Queue, Schedule, Schema, Stream } from "effect"
+import { Data, Deferred, Effect, Queue, Schedule, Schema, Stream } from "effect"
 import * as Esbuild from "esbuild"
 import { fileURLToPath } from "node:url"
 import type { LauncherName } from "../../src/local/Launcher.js"
@@ -185,14 +185,6 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
       Command.stdin(Stream.fromQueue(requests, { shutdown: true }))
     )
   )
-  let complaints = ""
-  const listening = yield* child.stderr.pipe(
-    Stream.decodeText(),
-    Stream.runForEach((part) => Effect.sync(() => (complaints += part))),
-    Effect.ignore,
-    Effect.forkScoped
-  )
-
   interface Entry {
     readonly started: Deferred.Deferred<void, RunFailed | WorkerError>
     readonly ended: Deferred.Deferred<Exited, RunFailed | WorkerError>
@@ -226,26 +218,28 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
         return Deferred.succeed(entry.closed, undefined)
     }
   }
-  yield* child.stdout.pipe(
+  const events = child.stdout.pipe(
     Stream.decodeText(),
     Stream.splitLines,
     Stream.mapEffect(decodeEvent),
-    Stream.runForEach(receive),
-    Effect.catchAll((error) => Effect.logError(error)),
-    Effect.ensuring(
-      Effect.flatMap(Fiber.await(listening), () => {
-        const gone = new WorkerError({ detail: `the worker ended: ${complaints}` })
-        return Effect.all([
-          Deferred.fail(ready, gone),
-          ...[...entries.values()].flatMap((entry) => [
-            Deferred.fail(entry.started, gone),
-            Deferred.fail(entry.ended, gone),
-            Deferred.fail(entry.killed, gone),
-            Deferred.fail(entry.closed, gone)
-          ])
+    Stream.runForEach(receive)
+  )
+  const complaints = child.stderr.pipe(Stream.decodeText(), Stream.mkString)
+  yield* Effect.all([complaints, events], { concurrency: "unbounded" }).pipe(
+    Effect.map(([said]) => `the worker ended: ${said}`),
+    Effect.catchAll((error) => Effect.succeed(String(error))),
+    Effect.flatMap((detail) => {
+      const gone = new WorkerError({ detail })
+      return Effect.all([
+        Deferred.fail(ready, gone),
+        ...[...entries.values()].flatMap((entry) => [
+          Deferred.fail(entry.started, gone),
+          Deferred.fail(entry.ended, gone),
+          Deferred.fail(entry.killed, gone),
+          Deferred.fail(entry.closed, gone)
         ])
-      })
-    ),
+      ])
+    }),
     Effect.forkScoped
   )
   const send = (request: typeof Request.Type) =>

@@ -22,16 +22,14 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { createServer } from "node:http"
-import { fileURLToPath } from "node:url"
 import * as ContreeServer from "../ContreeServer.js"
 import { Sandbox } from "../Sandbox.js"
 import * as EngineLayer from "./engineLayer.js"
+import { packageDirectory } from "./packageDirectory.js"
 import { WorkerAnswer, WorkerSettings } from "./workerProtocol.js"
 
 const answer = (value: typeof WorkerAnswer.Type) =>
   Schema.encode(WorkerAnswer)(value).pipe(Effect.flatMap(Console.log), Effect.orDie)
-
-const packageDirectory = fileURLToPath(new URL("../../..", import.meta.url))
 
 const server = ({ engine, listen, token }: typeof WorkerSettings.Type) =>
   HttpApiBuilder.serve().pipe(
