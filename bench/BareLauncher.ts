@@ -54,7 +54,9 @@ const script = (run: BareRun, layers: string, folder: string) => {
   )
   const options = args.split("\0").slice(0, -1).map(Launcher.quote).join(" ")
   const overlay = `lowerdir=${run.layer},upperdir=${folder}/u,workdir=${folder}/w,userxattr,volatile,index=off`
-  const [layersWord, mountWord, overlayWord, commandWord] = [layers, mountPoint, overlay, run.command].map(Launcher.quote)
+  const [layersWord, mountWord, overlayWord, commandWord] = [layers, mountPoint, overlay, run.command].map(
+    Launcher.quote
+  )
   return (
     `cd ${layersWord} && mount -n -t overlay -o ${overlayWord} overlay ${mountWord} && ` +
     `bwrap ${options} -- /bin/sh -c ${commandWord} </dev/null; status=$?; umount -n ${mountWord}; `
@@ -65,7 +67,9 @@ const script = (run: BareRun, layers: string, folder: string) => {
 export const make = Effect.fnUntraced(function* (options: { readonly layers: string; readonly folder: string }) {
   const fs = yield* FileSystem.FileSystem
   const [file, ...words] = yield* MountNamespace.command("sh", [])
-  const failed = Effect.mapError((error: { readonly message: string }) => new BareLauncherError({ detail: error.message }))
+  const failed = Effect.mapError(
+    (error: { readonly message: string }) => new BareLauncherError({ detail: error.message })
+  )
 
   const lines = yield* Queue.unbounded<string>()
   const gone = yield* Deferred.make<never, BareLauncherError>()
@@ -109,7 +113,8 @@ export const make = Effect.fnUntraced(function* (options: { readonly layers: str
       Effect.gen(function* () {
         yield* Effect.sync(() => shell.write(`${script}echo $status\n`))
         const said = yield* Effect.raceFirst(Queue.take(lines), Deferred.await(gone))
-        if (said !== "0") return yield* new BareLauncherError({ detail: `the shell's answer is ${JSON.stringify(said)}` })
+        if (said !== "0")
+          return yield* new BareLauncherError({ detail: `the shell's answer is ${JSON.stringify(said)}` })
       })
     )
   }

@@ -43,10 +43,7 @@ const options = {
     Options.withDescription("How many runs, each on the image of the one before"),
     Options.withDefault(200)
   ),
-  seed: Options.integer("seed").pipe(
-    Options.withDescription("Of the order within a round"),
-    Options.withDefault(1)
-  ),
+  seed: Options.integer("seed").pipe(Options.withDescription("Of the order within a round"), Options.withDefault(1)),
   only: Options.choice("only", parts).pipe(Options.withDescription("Repeatable"), Options.repeated),
   image: Options.choice("image", imageNames).pipe(Options.withDescription("Repeatable"), Options.repeated)
 }
@@ -92,7 +89,12 @@ const row = (title: string, cells: ReadonlyArray<string>) =>
 
 const millis = (value: number) => value.toFixed(2)
 
-const load = Effect.sync(() => os.loadavg().map((value) => value.toFixed(1)).join(" "))
+const load = Effect.sync(() =>
+  os
+    .loadavg()
+    .map((value) => value.toFixed(1))
+    .join(" ")
+)
 
 /** Bytes on disk. */
 const diskUsage = Effect.fnUntraced(function* (folder: string) {
@@ -141,17 +143,24 @@ const showRounds = Effect.fnUntraced(function* (all: ReadonlyArray<Series>) {
   }
 })
 
+const chainWarmup = 50
+
 /** Runs on the image of the run before, each of which leaves one file. */
 const measureChain = Effect.fnUntraced(function* (base: Image.Image, length: number, dataDirectory: string) {
-  const before = yield* diskUsage(dataDirectory)
+  // Both processes compile what they run often: without this the first runs would be the slow ones.
+  for (let index = 0; index < chainWarmup; index++) yield* Image.run(base, commands.writing)
+  const disk = Effect.all([diskUsage(dataDirectory), diskUsage(`${dataDirectory}/l`)])
+  const [before, layersBefore] = yield* disk
   const samples: Array<number> = []
   let image = base
   for (let index = 0; index < length; index++) {
-    const { millis, result } = yield* timed(Effect.flatMap(Image.run(image, `echo ${index} > /file-${index}`), Run.orFail))
+    const { millis, result } = yield* timed(
+      Effect.flatMap(Image.run(image, `echo ${index} > /file-${index}`), Run.orFail)
+    )
     samples.push(millis)
     image = result.image
   }
-  const after = yield* diskUsage(dataDirectory)
+  const [after, layersAfter] = yield* disk
   const listed = yield* Image.run(image, "set -- /file-*; echo $#; cat /file-* | sort -n | uniq | wc -l", {
     disposable: true
   })
@@ -166,11 +175,15 @@ const measureChain = Effect.fnUntraced(function* (base: Image.Image, length: num
     yield* Console.log(row(title, [String(count), ...[min, p50, p99].map(millis)]))
   }
   yield* Console.log(
-    row("ratio last / first", ["", ...[last.min / first.min, last.p50 / first.p50, last.p99 / first.p99].map((ratio) => `${ratio.toFixed(2)}x`)])
+    row("ratio last / first", [
+      "",
+      ...[last.min / first.min, last.p50 / first.p50, last.p99 / first.p99].map((ratio) => `${ratio.toFixed(2)}x`)
+    ])
   )
   const [files, contents] = listed.stdout.text.trim().split("\n")
   yield* Console.log(
-    `  disk ${Math.round((after - before) / length)} bytes an image, database and log included; ` +
+    `  disk ${Math.round((layersAfter - layersBefore) / length)} bytes of layers an image, ` +
+      `${Math.round((after - before) / length)} with the database and its log; ` +
       `the last image has ${files} of ${length} files with ${contents} different contents`
   )
 })
@@ -215,7 +228,7 @@ const bench = Cli.make("bench", options, (given) =>
       yield* registry.push(yield* images[name], `bench/${name}:latest`)
       const before = yield* fs.readDirectory(`${dataDirectory}/l`)
       const image = yield* run(Image.oci(`docker://${reference}`))
-      const [layer] = (yield* fs.readDirectory(`${dataDirectory}/l`)).filter((entry) => !before.includes(entry))
+      const layer = (yield* fs.readDirectory(`${dataDirectory}/l`)).find((entry) => !before.includes(entry))
       if (layer === undefined) return yield* new BenchError({ message: `the import of ${reference} made no layer` })
       first ??= image
       const add = (variant: Variant, sample: Series["sample"], every = 1) =>

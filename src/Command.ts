@@ -18,7 +18,10 @@
  */
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
+import * as Encoding from "effect/Encoding"
+import * as Equal from "effect/Equal"
 import { dual } from "effect/Function"
+import * as Hash from "effect/Hash"
 import * as Option from "effect/Option"
 import * as Pipeable from "effect/Pipeable"
 
@@ -36,7 +39,7 @@ export type Program = Data.TaggedEnum<{
 const Program = Data.taggedEnum<Program>()
 
 /**
- * A command: what is executed, and under which conditions.
+ * A command: what is executed, and under which conditions. Commands that say the same are equal (`Equal.equals`).
  *
  * - `env`: variables on top of the image's (shell commands) or alone (executables); `null` removes one.
  * - `workingDirectory`: absolute; created when it is missing. None: the image's own, else `/`.
@@ -56,7 +59,28 @@ export class Command extends Pipeable.Class(
     readonly timeout: Option.Option<Duration.Duration>
     readonly outputLimitBytes: Option.Option<number>
   }>
-) {}
+) {
+  /** @internal */
+  [Equal.symbol](that: unknown): boolean {
+    return isCommand(that) && canonical(this) === canonical(that)
+  }
+
+  /** @internal */
+  [Hash.symbol](): number {
+    return Hash.string(canonical(this))
+  }
+}
+
+/** A text that two commands have in common when they say the same. */
+const canonical = ({ env, outputLimitBytes, program, stdin, timeout, workingDirectory }: Command): string =>
+  JSON.stringify([
+    program,
+    Object.entries(env).sort(([a], [b]) => (a < b ? -1 : 1)),
+    workingDirectory,
+    Option.map(stdin, Encoding.encodeBase64),
+    Option.map(timeout, Duration.toHrTime),
+    outputLimitBytes
+  ])
 
 const make = (program: Program): Command =>
   new Command({

@@ -12,7 +12,7 @@ import * as Config from "effect/Config"
 import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
@@ -137,7 +137,10 @@ export declare namespace ContreeClient {
       ) => Effect.Effect<ReadonlyArray<OperationSummary>, RequestError>
       /** An operation with all that is known of it. */
       readonly get: (id: OperationId) => Effect.Effect<OperationDetail, RequestError>
-      /** As `get`, with the server's advice when to look again. */
+      /**
+       * As `get`, with the server's advice when to look again. A server that can answers only when the operation is
+       * over, or after some seconds; another one answers at once.
+       */
       readonly poll: (id: OperationId) => Effect.Effect<Poll, RequestError>
       /** Cancels an operation; `false` says that it was over already. */
       readonly cancel: (id: OperationId) => Effect.Effect<boolean, RequestError>
@@ -216,6 +219,9 @@ const outcomeUnknown =
         })
       : error
 
+/** Proxies cut a connection on which nothing comes for a minute, some earlier. */
+const longestWait = Duration.seconds(20)
+
 /**
  * Makes the service over an `HttpClient`.
  *
@@ -239,16 +245,15 @@ export const make = Effect.fnUntraced(function* (
       Effect.withSpan(`ContreeClient.${name}`)
     )
 
-  const poll = (id: OperationId): Effect.Effect<ContreeClient.Poll, RequestError> =>
+  const look = (id: OperationId, headers: { readonly prefer?: Duration.Duration }) =>
     call(
       "operations.get",
       { method: "GET", path: `/v1/operations/${id}` },
-      api.operations.get({ path: { id }, urlParams: {}, withResponse: true })
-    ).pipe(
-      Effect.flatMap(([operation, response]) =>
-        Effect.map(Transport.retryAfter(response), (retryAfter) => ({ operation, retryAfter }))
-      )
+      api.operations.get({ path: { id }, urlParams: {}, headers, withResponse: true })
     )
+  // A server that keeps its answer back must not look like one that does not answer.
+  const wait = Duration.min(longestWait, Duration.times(Transport.requestTimeout(config), 0.5))
+  const waiting = Duration.greaterThanOrEqualTo(wait, Duration.seconds(1)) ? { prefer: wait } : {}
 
   return {
     account: {
@@ -311,8 +316,11 @@ export const make = Effect.fnUntraced(function* (
     operations: {
       list: (query) =>
         call("operations.list", { method: "GET", path: "/v1/operations" }, api.operations.list({ urlParams: query })),
-      get: (id) => Effect.map(poll(id), ({ operation }) => operation),
-      poll,
+      get: (id) => Effect.map(look(id, {}), ([operation]) => operation),
+      poll: (id) =>
+        Effect.flatMap(look(id, waiting), ([operation, response]) =>
+          Effect.map(Transport.retryAfter(response), (retryAfter) => ({ operation, retryAfter }))
+        ),
       cancel: (id) =>
         call(
           "operations.cancel",

@@ -46,7 +46,7 @@ export interface ContreeConfig {
 }
 
 /**
- * The settings as the environment gives them. The first name that is set wins:
+ * The settings as the environment gives them. The first name that is set, and not to an empty text, wins:
  *
  * | setting | names |
  * | --- | --- |
@@ -58,7 +58,10 @@ export interface ContreeConfig {
  * @category configuration
  */
 export const fromEnvironment: Config.Config<ContreeConfig> = Config.all({
-  token: Config.redacted("CONTREE_TOKEN").pipe(Config.orElse(() => Config.redacted("NEBIUS_API_KEY"))),
+  token: Config.nonEmptyString("CONTREE_TOKEN").pipe(
+    Config.orElse(() => Config.nonEmptyString("NEBIUS_API_KEY")),
+    (token) => Config.redacted(token)
+  ),
   baseUrl: Config.nonEmptyString("CONTREE_URL").pipe(
     Config.orElse(() => Config.nonEmptyString("CONTREE_BASE_URL")),
     Config.withDefault(hostedBaseUrl)

@@ -92,6 +92,10 @@ export type WorkError = InvalidImageRef | StartError | WaitError
 const fromRecord = (record: ImageRecord): Image =>
   new Image({ id: record.id, tag: record.tag, createdAt: record.createdAt })
 
+/** The service names one of an image's tags; the program knows it by the one that it used. */
+const under = (tag: ImageTag.ImageTag, record: ImageRecord): Image =>
+  new Image({ ...fromRecord(record), tag: Option.some(tag) })
+
 const isImage = (u: unknown): u is Image | LazyImage => u instanceof Image || u instanceof LazyImage
 
 /** Where the API finds an image: by its id, or by a tag. */
@@ -128,8 +132,7 @@ const look = Effect.fnUntraced(function* (locator: Locator): Effect.fn.Return<Im
   const record = yield* (locator._tag === "Id" ? inspect.byId(locator.id) : inspect.byTag(locator.tag)).pipe(
     Effect.catchTag("NotFound", (error) => Effect.fail(missing(locator, error)))
   )
-  const image = fromRecord(record)
-  return locator._tag === "Id" ? image : new Image({ ...image, tag: Option.some(locator.tag) })
+  return locator._tag === "Id" ? fromRecord(record) : under(locator.tag, record)
 })
 
 /**
@@ -350,7 +353,7 @@ const spawnRequest = (locator: Locator, command: Command.Command, disposable: bo
     ...(program._tag === "Shell"
       ? { command: program.script, shell: true }
       : { command: program.file, args: program.args, shell: false }),
-    env: command.env,
+    ...(Object.keys(command.env).length === 0 ? {} : { env: command.env }),
     disposable,
     ...Option.match(command.workingDirectory, { onNone: () => ({}), onSome: (cwd) => ({ cwd }) }),
     ...Option.match(command.stdin, { onNone: () => ({}), onSome: (bytes) => ({ stdin: { bytes, close: true } }) }),
@@ -367,7 +370,7 @@ const defaultOutputLimitBytes = 1_048_576
  */
 const explainRefusal = (locator: Locator) => (error: StartError): Effect.Effect<never, StartError, ContreeClient> => {
   if (error._tag === "NotFound") return Effect.fail(missing(locator, error))
-  if (error._tag !== "RequestRejected") return Effect.fail(error)
+  if (error._tag !== "RequestRejected" || error.status === undefined) return Effect.fail(error)
   return look(locator).pipe(
     Effect.matchEffect({
       onFailure: (reason) => Effect.fail(reason._tag === "NotFound" ? missing(locator, error) : error),
@@ -431,7 +434,7 @@ const runEither = Effect.fn("Image.run")(function* (
   const made = new Image({ ...(yield* importedImage(operation)), createdAt: Option.none() })
   const kept: Run.Kept = { ...run, image: made }
   if (tag === undefined || !Run.succeeded(run)) return kept
-  return { ...kept, image: fromRecord(yield* client.images.tag(made.id, tag)) }
+  return { ...kept, image: under(tag, yield* client.images.tag(made.id, tag)) }
 })
 
 /**
@@ -511,8 +514,7 @@ export const tagAs: {
     const tag = yield* ImageTag.fromString(input)
     const id = yield* imageId(image)
     const client = yield* ContreeClient
-    const record = yield* client.images.tag(id, tag)
-    return new Image({ ...fromRecord(record), tag: Option.some(tag) })
+    return under(tag, yield* client.images.tag(id, tag))
   })
 )
 

@@ -5,8 +5,8 @@
  */
 import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { nullable } from "./Nullable.js"
 
 const counts = Schema.Record({ key: Schema.String, value: Schema.Number })
 
@@ -22,9 +22,7 @@ const counts = Schema.Record({ key: Schema.String, value: Schema.Number })
  */
 export class WhoAmI extends Schema.Class<WhoAmI>("WhoAmI")({
   tokenId: Schema.propertySignature(Schema.String).pipe(Schema.fromKey("token_uuid")),
-  tokenExpiration: Schema.optionalWith(Schema.Number, { as: "Option", nullable: true, onNoneEncoding: () => Option.some(null) }).pipe(
-    Schema.fromKey("token_expiration")
-  ),
+  tokenExpiration: nullable(Schema.Number).pipe(Schema.fromKey("token_expiration")),
   permissions: Schema.Record({ key: Schema.String, value: Schema.Boolean }),
   operationsStat: Schema.optionalWith(counts, { default: () => ({}), nullable: true }).pipe(
     Schema.fromKey("operations_stat")

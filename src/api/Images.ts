@@ -10,6 +10,7 @@ import * as Schema from "effect/Schema"
 import { ImageId } from "../ImageId.js"
 import { ImageTag } from "../ImageTag.js"
 import { failure } from "./Failure.js"
+import { nullable } from "./Nullable.js"
 import { Flag, paging, timeWindow } from "./Query.js"
 import { Timestamp, WholeSeconds } from "./Timestamp.js"
 
@@ -37,11 +38,9 @@ export type OperationId = typeof OperationId.Type
  */
 export class ImageRecord extends Schema.Class<ImageRecord>("Image")({
   id: Schema.propertySignature(ImageId).pipe(Schema.fromKey("uuid")),
-  tag: Schema.optionalWith(Schema.String, { as: "Option", nullable: true }),
-  createdAt: Schema.optionalWith(Timestamp, { as: "Option", nullable: true }).pipe(Schema.fromKey("created_at")),
-  operationId: Schema.optionalWith(OperationId, { as: "Option", nullable: true }).pipe(
-    Schema.fromKey("operation_uuid")
-  )
+  tag: nullable(Schema.String),
+  createdAt: nullable(Timestamp).pipe(Schema.fromKey("created_at")),
+  operationId: nullable(OperationId).pipe(Schema.fromKey("operation_uuid"))
 }) {}
 
 /**

@@ -6,11 +6,12 @@
 import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
-import * as Option from "effect/Option"
+import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import { ImageId } from "../ImageId.js"
 import { failure } from "./Failure.js"
 import { OperationId } from "./Images.js"
+import { nullable } from "./Nullable.js"
 import { Flag, paging, timeWindow } from "./Query.js"
 import { CapturedStream } from "./StreamRepr.js"
 import { Seconds, Timestamp } from "./Timestamp.js"
@@ -47,22 +48,18 @@ export const KnownKind = Schema.Literal("image_import", "instance")
  */
 export type OperationKind = typeof KnownKind.Type | (string & {})
 
-/** Absent and null mean the same to a reader; a writer says null, because strict readers need the key. */
-const option = <A, I, R>(schema: Schema.Schema<A, I, R>) =>
-  Schema.optionalWith(schema, { as: "Option", nullable: true, onNoneEncoding: () => Option.some(null) })
-
 const summary = {
   id: Schema.propertySignature(OperationId).pipe(Schema.fromKey("uuid")),
   kind: Schema.Union(KnownKind, Schema.String),
   status: Schema.Union(KnownStatus, Schema.String),
-  error: option(Schema.String),
-  createdAt: option(Timestamp).pipe(Schema.fromKey("created_at")),
-  duration: option(Seconds),
-  imageSize: option(Schema.Number).pipe(Schema.fromKey("image_size")),
-  consumedCpu: option(Seconds).pipe(Schema.fromKey("consumed_cpu")),
-  consumedMemory: option(Schema.Number).pipe(Schema.fromKey("consumed_memory")),
-  imageId: option(ImageId).pipe(Schema.fromKey("image_uuid")),
-  resultImageId: option(ImageId).pipe(Schema.fromKey("result_image_uuid"))
+  error: nullable(Schema.String),
+  createdAt: nullable(Timestamp).pipe(Schema.fromKey("created_at")),
+  duration: nullable(Seconds),
+  imageSize: nullable(Schema.Number).pipe(Schema.fromKey("image_size")),
+  consumedCpu: nullable(Seconds).pipe(Schema.fromKey("consumed_cpu")),
+  consumedMemory: nullable(Schema.Number).pipe(Schema.fromKey("consumed_memory")),
+  imageId: nullable(ImageId).pipe(Schema.fromKey("image_uuid")),
+  resultImageId: nullable(ImageId).pipe(Schema.fromKey("result_image_uuid"))
 }
 
 /**
@@ -122,6 +119,8 @@ export const ProcessState = Schema.Struct({
   stopped: Schema.optionalWith(Schema.Boolean, off)
 })
 
+const unmeasured = Schema.decodeSync(ProcessResources)({})
+
 const nothing = { default: () => ({ bytes: new Uint8Array(0), truncated: false }), nullable: true } as const
 
 /**
@@ -131,7 +130,7 @@ const nothing = { default: () => ({ bytes: new Uint8Array(0), truncated: false }
  * @category schemas
  */
 export const ProcessResult = Schema.Struct({
-  resources: ProcessResources,
+  resources: Schema.optionalWith(ProcessResources, { default: () => unmeasured, nullable: true }),
   state: ProcessState,
   stdout: Schema.optionalWith(CapturedStream, nothing),
   stderr: Schema.optionalWith(CapturedStream, nothing)
@@ -144,7 +143,7 @@ export const ProcessResult = Schema.Struct({
  * @category schemas
  */
 export const OperationMetadata = Schema.Struct(
-  { result: option(ProcessResult) },
+  { result: nullable(ProcessResult) },
   Schema.Record({ key: Schema.String, value: Schema.Unknown })
 )
 
@@ -156,16 +155,32 @@ export const OperationMetadata = Schema.Struct(
  */
 export class OperationDetail extends Schema.Class<OperationDetail>("Operation")({
   ...summary,
-  metadata: option(OperationMetadata),
-  result: option(
+  metadata: nullable(OperationMetadata),
+  result: nullable(
     Schema.Struct({
-      image: option(ImageId),
-      tag: option(Schema.String)
+      image: nullable(ImageId),
+      tag: nullable(Schema.String)
     })
   )
 }) {}
 
 const byId = Schema.Struct({ id: OperationId })
+
+const wait = /(?:^|,)\s*wait\s*=\s*"?(\d{1,9})"?\s*(?:[;,]|$)/i
+
+/**
+ * How long the client would have the server wait for the end of an operation before it answers: the preference `wait`
+ * of a `Prefer` header (RFC 7240), in whole seconds. A header without it asks for no wait.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const PreferredWait = Schema.transform(Schema.String, Schema.DurationFromSelf, {
+  strict: true,
+  decode: (header) => Duration.seconds(Number(wait.exec(header)?.[1] ?? 0)),
+  encode: (duration) => `wait=${Math.floor(Duration.toSeconds(duration))}`
+})
+
 const missing = failure(404, "No such operation")
 
 /**
@@ -191,6 +206,7 @@ export class OperationsGroup extends HttpApiGroup.make("operations")
     HttpApiEndpoint.get("get", "/operations/:id")
       .setPath(byId)
       .setUrlParams(Schema.Struct({ inflight: Schema.optional(Flag) }))
+      .setHeaders(Schema.Struct({ prefer: Schema.optional(PreferredWait) }))
       .addSuccess(OperationDetail)
       .addError(missing)
   )

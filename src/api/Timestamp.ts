@@ -15,7 +15,7 @@ const isoDateTime = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9}
 const parseIso = (text: string): Option.Option<DateTime.Utc> => {
   const trimmed = text.trim()
   if (!isoDateTime.test(trimmed)) return Option.none()
-  const normal = trimmed.replace(" ", "T").replace(",", ".")
+  const normal = trimmed.toUpperCase().replace(" ", "T").replace(",", ".")
   // `Date` reads a date-time without a zone as local time; the contract reads it as UTC.
   return DateTime.make(!normal.includes("T") || zone.test(normal) ? normal : `${normal}Z`).pipe(
     Option.map(DateTime.toUtc)

@@ -7,6 +7,7 @@ import * as ValidationError from "@effect/cli/ValidationError"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Cause from "effect/Cause"
+import * as ConfigError from "effect/ConfigError"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -28,7 +29,11 @@ main(process.argv).pipe(
   Effect.tapErrorCause((cause) =>
     Option.match(Cause.failureOption(cause), {
       onNone: () => (Cause.isInterruptedOnly(cause) ? Effect.void : Console.error(Cause.pretty(cause))),
-      onSome: (error) => (ValidationError.isValidationError(error) ? Effect.void : Console.error(error.message))
+      onSome: (error) =>
+        ValidationError.isValidationError(error)
+          ? Effect.void
+          : // The message of a setting's error leaves out the variable.
+            Console.error(ConfigError.isConfigError(error) ? String(error) : error.message)
     })
   ),
   Effect.provide(NodeContext.layer),

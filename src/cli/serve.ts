@@ -10,7 +10,6 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import * as Schema from "effect/Schema"
 import { randomBytes } from "node:crypto"
 import * as EngineConfig from "../local/EngineConfig.js"
 import { EngineError } from "../local/EngineError.js"
@@ -55,9 +54,7 @@ const options = {
 const failed = (detail: string, suggestion: string) => new EngineError({ detail, suggestion })
 
 const mirrors = (texts: ReadonlyArray<string>) =>
-  Effect.mapError(Schema.decode(Schema.Array(EngineConfig.MirrorFromString))(texts), (error) =>
-    failed(error.message, "Correct --mirror, for example docker.io=https://mirror.example.com")
-  )
+  Effect.mapError(EngineConfig.mirrorsFromStrings(texts), (detail) => failed(detail, "Correct --mirror"))
 
 /** A token that the engine makes itself is kept in the data folder, readable by its user only. */
 const keptToken = Effect.fnUntraced(function* (directory: string) {
@@ -90,17 +87,14 @@ export const serve = Command.make("serve", options, (given) =>
     const path = yield* Path.Path
     const environment = yield* EngineConfig.fromEnvironment
     const directory = path.resolve(Option.getOrElse(given.dataDir, () => environment.dataDirectory))
-    const engine = yield* Effect.mapError(
-      Schema.decode(EngineConfig.EngineConfig)({
-        ...environment,
-        dataDirectory: directory,
-        ...(given.mirror.length > 0 ? { mirrors: yield* mirrors(given.mirror) } : {}),
-        ...(given.insecureRegistry.length > 0 ? { insecureRegistries: given.insecureRegistry } : {}),
-        ...Option.match(given.launcher, { onNone: () => ({}), onSome: (launcher) => ({ launcher }) }),
-        ...Option.match(given.maxConcurrency, { onNone: () => ({}), onSome: (maxConcurrency) => ({ maxConcurrency }) })
-      }),
-      (error) => failed(error.message, "Correct the option that the message names")
-    )
+    const engine = yield* EngineConfig.make({
+      ...environment,
+      dataDirectory: directory,
+      ...(given.mirror.length > 0 ? { mirrors: yield* mirrors(given.mirror) } : {}),
+      ...(given.insecureRegistry.length > 0 ? { insecureRegistries: given.insecureRegistry } : {}),
+      ...Option.match(given.launcher, { onNone: () => ({}), onSome: (launcher) => ({ launcher }) }),
+      ...Option.match(given.maxConcurrency, { onNone: () => ({}), onSome: (maxConcurrency) => ({ maxConcurrency }) })
+    })
     yield* Effect.mapError(fs.makeDirectory(directory, { recursive: true, mode: 0o700 }), (error) =>
       failed(error.message, "Name another data folder with --data-dir")
     )

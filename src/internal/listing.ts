@@ -32,7 +32,7 @@ const bound = (
 /**
  * Follows the pages of a listing until a page is short or `number` rows are there.
  *
- * A row that slips onto the next page because a newer one came in front is given once.
+ * Newer rows that come in front move the others onto later pages; each row is given once.
  */
 export const stream = <A>(options: {
   readonly name: string
@@ -41,21 +41,22 @@ export const stream = <A>(options: {
   readonly page: (client: ContreeClient.Service, page: Page) => Effect.Effect<ReadonlyArray<A>, RequestError>
   readonly id: (row: A) => string
 }): Stream.Stream<A, RequestError, ContreeClient> => {
-  const { number = Number.POSITIVE_INFINITY } = options
+  const { number } = options
   return Stream.unwrap(
     Effect.gen(function* () {
-      if (!(number > 0)) {
+      if (number !== undefined && !(Number.isInteger(number) && number > 0)) {
         return yield* new RequestRejected({
-          detail: `number must be at least 1, got ${number}`,
+          detail: `number must be a whole number of at least 1, got ${number}`,
           suggestion: "Leave number out to list everything"
         })
       }
       const client = yield* ContreeClient
       const started = yield* Clock.currentTimeMillis
-      const first = { offset: 0, missing: number, before: new Set<string>() }
-      return Stream.paginateChunkEffect(first, ({ before, missing, offset }) =>
+      const given = new Set<string>()
+      // The same for all pages: pages that became smaller would not get past rows that keep moving.
+      const limit = Math.min(client.policy.pageSize, number ?? client.policy.pageSize)
+      return Stream.paginateChunkEffect(0, (offset) =>
         Effect.gen(function* () {
-          const limit = Math.min(client.policy.pageSize, missing)
           const elapsed = (yield* Clock.currentTimeMillis) - started
           const rows = yield* options.page(client, {
             limit,
@@ -63,13 +64,13 @@ export const stream = <A>(options: {
             since: bound(options.window.since, elapsed),
             until: bound(options.window.until, elapsed)
           })
-          const fresh = rows.filter((row) => !before.has(options.id(row)))
-          const left = missing - fresh.length
+          const fresh = rows
+            .filter((row) => !given.has(options.id(row)))
+            .slice(0, number === undefined ? undefined : number - given.size)
+          for (const row of fresh) given.add(options.id(row))
           return [
             Chunk.unsafeFromArray(fresh),
-            rows.length < limit || left <= 0
-              ? Option.none()
-              : Option.some({ offset: offset + rows.length, missing: left, before: new Set(rows.map(options.id)) })
+            rows.length < limit || given.size === number ? Option.none() : Option.some(offset + limit)
           ] as const
         })
       )

@@ -215,9 +215,13 @@ export type Transport = HttpClient.HttpClient.With<RequestError>
 const isForeign = (baseUrl: string): boolean =>
   /^[a-z][a-z0-9+.-]*:/i.test(baseUrl) && !/^https?:\/\/[^/]/i.test(baseUrl)
 
+/** How long one exchange may take. */
+export const requestTimeout = (config: ContreeConfig): Duration.Duration =>
+  Duration.decode(config.requestTimeout ?? "60 seconds")
+
 /** Prepares a client for the service. */
 export const make = (client: HttpClient.HttpClient, config: ContreeConfig): Transport => {
-  const requestTimeout = Duration.decode(config.requestTimeout ?? "60 seconds")
+  const limit = requestTimeout(config)
   const retry = config.retry ?? RetryPolicy.defaultPolicy
   const baseUrl = (config.baseUrl ?? hostedBaseUrl).replace(/\/+$/, "")
 
@@ -266,14 +270,14 @@ export const make = (client: HttpClient.HttpClient, config: ContreeConfig): Tran
         Effect.andThen(exchange),
         Effect.flatMap((response) => failOnStatus(response, where)),
         Effect.timeoutFail({
-          duration: requestTimeout,
+          duration: limit,
           onTimeout: (): RequestError =>
             new ContreeError.TimedOut({
               request: where,
-              detail: `No answer within ${Duration.format(requestTimeout)}`,
+              detail: `No answer within ${Duration.format(limit)}`,
               suggestion: "Try again, or raise requestTimeout",
               limit: "request",
-              after: requestTimeout
+              after: limit
             })
         })
       )

@@ -11,6 +11,7 @@ import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -19,7 +20,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { WhoAmI } from "../api/Account.js"
 import { ApiFailure } from "../api/Failure.js"
-import { ImageRecord } from "../api/Images.js"
+import { ImageRecord, type OperationId } from "../api/Images.js"
 import { OperationDetail, OperationMetadata, OperationSummary } from "../api/Operations.js"
 import type { TimeBound } from "../api/Timestamp.js"
 import { Authorization, ContreeApi } from "../ContreeApi.js"
@@ -195,10 +196,25 @@ const detailOf = Effect.fnUntraced(function* (operation: StoredOperation) {
   })
 })
 
+/** However long a request prefers to wait. */
+const longestWait = Duration.minutes(1)
+
 const operationsGroup = HttpApiBuilder.group(ContreeApi, "operations", (handlers) =>
   Effect.gen(function* () {
     const engine = yield* Engine
     const operations = yield* OperationStore
+    const closing = yield* Deferred.make<void>()
+    // The server does not close before it has answered every request.
+    yield* Effect.addFinalizer(() => Deferred.succeed(closing, undefined))
+    /** Keeps the answer back while the operation goes on, as long as the request prefers. */
+    const preferred = (id: OperationId, wait: Duration.Duration | undefined) =>
+      wait === undefined || Duration.equals(wait, Duration.zero)
+        ? Effect.void
+        : engine.ended(id).pipe(
+            Effect.raceFirst(Deferred.await(closing)),
+            Effect.timeout(Duration.min(wait, longestWait)),
+            Effect.ignore
+          )
     return handlers
       .handle("list", ({ urlParams }) =>
         window(urlParams).pipe(
@@ -213,8 +229,9 @@ const operationsGroup = HttpApiBuilder.group(ContreeApi, "operations", (handlers
           orInternal
         )
       )
-      .handle("get", ({ path }) =>
-        operations.get(path.id).pipe(
+      .handle("get", ({ headers, path }) =>
+        preferred(path.id, headers.prefer).pipe(
+          Effect.zipRight(operations.get(path.id)),
           Effect.flatMap(
             Option.match({
               onNone: () => Effect.fail(notFound(`There is no operation ${path.id}`)),

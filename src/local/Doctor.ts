@@ -61,10 +61,12 @@ interface Machine {
   readonly inContainer: boolean
 }
 
-const look: Effect.Effect<Machine, never, Requirements> = Effect.gen(function*() {
+const look: Effect.Effect<Machine, never, Requirements> = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
   const exists = (path: string) => Effect.orElseSucceed(fs.exists(path), () => false)
-  const manager = yield* Effect.findFirst(managers, ({ program }) => Effect.map(SystemTool.find(program), Option.isSome))
+  const manager = yield* Effect.findFirst(managers, ({ program }) =>
+    Effect.map(SystemTool.find(program), Option.isSome)
+  )
   const isRoot = (yield* SystemTool.ask("id", "-u")).stdout === "0"
   const sudo = isRoot ? "" : "sudo "
   return {
@@ -75,7 +77,11 @@ const look: Effect.Effect<Machine, never, Requirements> = Effect.gen(function*()
       Option.getOrUndefined(
         Option.map(manager, ({ install, uidmap }) => `${sudo}${install} ${name === "uidmap" ? uidmap : name}`)
       ),
-    read: (path) => Effect.map(Effect.orElseSucceed(fs.readFileString(path), () => ""), (text) => text.trim()),
+    read: (path) =>
+      Effect.map(
+        Effect.orElseSucceed(fs.readFileString(path), () => ""),
+        (text) => text.trim()
+      ),
     inContainer: (yield* exists("/.dockerenv")) || (yield* exists("/run/.containerenv"))
   }
 })
@@ -90,7 +96,7 @@ const node = (running: string): Finding => {
 }
 
 const utilLinux = (machine: Machine) =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const needed = ["unshare", "setpriv", "mount", "umount", ...(machine.isRoot ? ["nsenter"] : [])]
     const found = yield* SystemTool.findAll(needed)
     const missing = needed.filter((name) => !found.has(name))
@@ -107,7 +113,7 @@ const utilLinux = (machine: Machine) =>
   })
 
 const bubblewrap = (machine: Machine) =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const answer = yield* SystemTool.ask("bwrap", "--version")
     return answer.code === 0
       ? ok("bubblewrap", version(answer.stdout))
@@ -132,16 +138,24 @@ const forbidding = [
 ]
 
 const namespaces = (machine: Machine) =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const tried = yield* Effect.either(MountNamespace.command("true", []))
     const answer = machine.isRoot ? yield* SystemTool.ask("unshare", "--user", "true") : { code: 0, stderr: "" }
     if (tried._tag === "Right" && answer.code === 0) {
-      return ok("namespaces", machine.isRoot ? "mount and user namespaces, as root" : "mount and user namespaces, unprivileged")
+      return ok(
+        "namespaces",
+        machine.isRoot ? "mount and user namespaces, as root" : "mount and user namespaces, unprivileged"
+      )
     }
     const said = tried._tag === "Left" ? tried.left.detail : `user namespaces are refused: ${answer.stderr}`
     for (const { file, forbids, setting, value } of forbidding) {
       if ((yield* machine.read(file)) === forbids) {
-        return lacking("namespaces", "missing", `${said} (${setting} is ${forbids})`, `${machine.sudo}sysctl -w ${setting}=${value}`)
+        return lacking(
+          "namespaces",
+          "missing",
+          `${said} (${setting} is ${forbids})`,
+          `${machine.sudo}sysctl -w ${setting}=${value}`
+        )
       }
     }
     return machine.inContainer
@@ -155,7 +169,7 @@ const namespaces = (machine: Machine) =>
   })
 
 const subordinateIds = (machine: Machine) =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const name = "subordinate ids"
     const limit = "images have a single owner, so apt, su and chown to another owner fail in them"
     if (machine.isRoot) {
@@ -180,12 +194,14 @@ const subordinateIds = (machine: Machine) =>
       : lacking(name, "warning", `util-linux does not use them (${answer.stderr}): ${limit}`, undefined)
   })
 
+const word = (text: string): string => (/^[\w./-]+$/.test(text) ? text : Launcher.quote(text))
+
 const overlayTrial = `
 cd "$1" && mkdir l1 l2 u w m && : >l2/gone &&
   mount -n -t overlay overlay -o lowerdir=l1:l2,upperdir=u,workdir=w,userxattr,volatile m && rm m/gone && ls m`
 
 const dataFolder = (machine: Machine, directory: string) =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const name = "data folder"
     const fs = yield* FileSystem.FileSystem
     const folder = yield* Effect.either(
@@ -195,7 +211,12 @@ const dataFolder = (machine: Machine, directory: string) =>
       )
     )
     if (folder._tag === "Left") {
-      return lacking(name, "missing", `${directory} cannot be written: ${folder.left.message}`, `${machine.sudo}install -d -o ${machine.user} ${directory}`)
+      return lacking(
+        name,
+        "missing",
+        `${directory} cannot be written: ${folder.left.message}`,
+        `${machine.sudo}install -d -o ${machine.user} ${word(directory)}`
+      )
     }
     const words = yield* Effect.either(MountNamespace.command("sh", ["-c", overlayTrial, "sh", folder.right]))
     if (words._tag === "Left") {
@@ -211,15 +232,20 @@ const dataFolder = (machine: Machine, directory: string) =>
           `${directory} on ${kind} cannot hold overlays: ${answer.stderr}`,
           machine.inContainer || kind.startsWith("overlay")
             ? "docker run --volume contree:/data IMAGE"
-            : `${machine.sudo}mount -t tmpfs tmpfs ${directory}`
+            : `${machine.sudo}mount -t tmpfs tmpfs ${word(directory)}`
         )
   }).pipe(Effect.scoped)
 
 const cgroups = (machine: Machine) =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const controllers = yield* machine.read("/sys/fs/cgroup/cgroup.controllers")
     return controllers === ""
-      ? lacking("cgroups", "warning", "no version 2 controllers here: memory and process limits of runs are not kept", undefined)
+      ? lacking(
+          "cgroups",
+          "warning",
+          "no version 2 controllers here: memory and process limits of runs are not kept",
+          undefined
+        )
       : ok("cgroups", `version 2 with ${controllers}`)
   })
 
@@ -233,12 +259,13 @@ export const launchers: Effect.Effect<
   ReadonlyArray<Finding>,
   never,
   MountNamespace.MountNamespace | FileSystem.FileSystem
-> = Effect.gen(function*() {
+> = Effect.gen(function* () {
   const tried = yield* Effect.forEach(Launcher.all, ({ name }) =>
-    Effect.map(
-      Effect.either(Effect.scoped(Sandbox.make({ maxConcurrency: 1, launcher: name }))),
-      (result) => ({ name, result })
-    ))
+    Effect.map(Effect.either(Effect.scoped(Sandbox.make({ maxConcurrency: 1, launcher: name }))), (result) => ({
+      name,
+      result
+    }))
+  )
   const chosen = tried.find(({ result }) => result._tag === "Right")?.name
   return [
     ...tried.flatMap(({ name, result }) =>
@@ -265,13 +292,15 @@ export const encodeFindings = Schema.encode(Findings)
 const decodeFindings = Schema.decode(Findings)
 
 const sandboxes = (words: readonly [string, ...ReadonlyArray<string>]) =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const command = yield* MountNamespace.command(words[0], words.slice(1))
     const answer = yield* SystemTool.ask(command[0], ...command.slice(1))
     return yield* Effect.orElseSucceed(decodeFindings(answer.stdout), () => [
       lacking("launcher", "missing", answer.stderr || `the trial of sandboxes ended with ${answer.code}`, undefined)
     ])
-  }).pipe(Effect.catchAll(() => Effect.succeed([lacking("launcher", "missing", "no sandbox without namespaces", undefined)])))
+  }).pipe(
+    Effect.catchAll(() => Effect.succeed([lacking("launcher", "missing", "no sandbox without namespaces", undefined)]))
+  )
 
 /**
  * What is looked at beside the machine itself.
@@ -289,13 +318,13 @@ export interface DoctorOptions {
 }
 
 /**
- * Looks at everything that the engine needs or profits from. It changes nothing, never fails, and takes some tenths of
- * a second.
+ * Looks at everything that the engine needs or profits from, by trying it out. It never fails, leaves nothing behind but the
+ * data folder, and takes some tenths of a second.
  *
  * @since 0.1.0
  * @category getters
  */
-export const report = Effect.fn("Doctor.report")(function*(
+export const report = Effect.fn("Doctor.report")(function* (
   options: DoctorOptions
 ): Effect.fn.Return<ReadonlyArray<Finding>, never, Requirements> {
   const machine = yield* look
@@ -303,7 +332,12 @@ export const report = Effect.fn("Doctor.report")(function*(
   return [
     kernel.stdout.startsWith("Linux")
       ? ok("kernel", kernel.stdout)
-      : lacking("kernel", "missing", `${kernel.stdout || "unknown"}: the engine needs Linux, elsewhere use the hosted service`, undefined),
+      : lacking(
+          "kernel",
+          "missing",
+          `${kernel.stdout || "unknown"}: the engine needs Linux, elsewhere use the hosted service`,
+          undefined
+        ),
     node(options.node),
     yield* utilLinux(machine),
     yield* bubblewrap(machine),

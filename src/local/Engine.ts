@@ -32,7 +32,6 @@ import type { EngineConfig } from "./EngineConfig.js"
 import { ImageStore, type StoredImage } from "./ImageStore.js"
 import { Importer } from "./Importer.js"
 import * as Uuid from "./internal/uuid.js"
-import type { Chain } from "./LayerStore.js"
 import { LayerStore } from "./LayerStore.js"
 import { OperationStore, type Outcome, StoredOperation } from "./OperationStore.js"
 import * as Runner from "./Runner.js"
@@ -69,6 +68,8 @@ export declare namespace Engine {
     ) => Effect.Effect<StoredOperation, ApiFailure | DatabaseError>
     /** Records and starts a run of a command on an image. */
     readonly startRun: (request: SpawnRequest) => Effect.Effect<StoredOperation, ApiFailure | DatabaseError>
+    /** Waits until an operation is over; returns at once for one that is not known. */
+    readonly ended: (id: OperationId) => Effect.Effect<void>
     /** Cancels an operation and waits until it is over. */
     readonly cancel: (id: OperationId) => Effect.Effect<void, ApiFailure | DatabaseError>
   }
@@ -93,6 +94,11 @@ const hasNul = (texts: Iterable<string>): boolean => {
   for (const text of texts) if (text.includes("\0")) return true
   return false
 }
+
+const checkTimeout = (timeout: Duration.Duration | undefined, maxSeconds: number): Effect.Effect<void, ApiFailure> =>
+  timeout !== undefined && Duration.greaterThan(timeout, Duration.seconds(maxSeconds))
+    ? reject(400, `timeout: at most ${maxSeconds} seconds are allowed, got ${Duration.toSeconds(timeout)}`)
+    : Effect.void
 
 const isVariableName = (name: string): boolean => name !== "" && !name.includes("=")
 
@@ -166,14 +172,17 @@ export const make = Effect.fnUntraced(function* (
           Effect.gen(function* () {
             const folder = yield* layers.newImport
             const pulled = yield* importer.pull(remote, { into: folder.root, credentials })
-            const layer = yield* layers.commitImport(folder)
-            return yield* storeImage(operation, {
-              kind: "imported",
-              chain: [layer],
-              env: pulled.env,
-              cwd: "",
-              digest: Option.some(pulled.digest)
-            })
+            return yield* Effect.uninterruptible(
+              Effect.flatMap(layers.commitImport(folder), (layer) =>
+                storeImage(operation, {
+                  kind: "imported",
+                  chain: [layer],
+                  env: pulled.env,
+                  cwd: "",
+                  digest: Option.some(pulled.digest)
+                })
+              )
+            )
           })
         )
     })
@@ -188,20 +197,17 @@ export const make = Effect.fnUntraced(function* (
     request: RunRequest.RunRequest
   ) {
     const started = yield* Clock.currentTimeMillis
-    const ended = yield* Runner.run(image, request, operations.started(operation.id))
-    const id = yield* Option.match(ended.chain, {
-      onNone: () => Effect.succeed(image.id),
-      onSome: (chain: Chain) =>
-        Effect.tap(
-          storeImage(operation, {
-            kind: "run",
-            chain: [chain[0], ...chain.slice(1)],
-            ...RunRequest.inherited(request, image),
-            digest: Option.none()
-          }),
-          squasher.consider(chain)
-        )
+    const ended = yield* Runner.run(image, request, {
+      onStart: operations.started(operation.id),
+      keep: (chain) =>
+        storeImage(operation, {
+          kind: "run",
+          chain: [chain[0], ...chain.slice(1)],
+          ...RunRequest.inherited(request, image),
+          digest: Option.none()
+        }).pipe(Effect.zipLeft(squasher.consider(chain)))
     })
+    const id = Option.getOrElse(ended.kept, () => image.id)
     const { exit } = ended
     const result: typeof ProcessResult.Type = {
       resources: {
@@ -327,8 +333,8 @@ export const make = Effect.fnUntraced(function* (
     const reference = yield* Effect.mapError(OciReference.fromString(request.registry.url), (error) =>
       reject(400, `registry.url: ${error.message}`)
     )
-    const limit = Duration.seconds(config.maxImportTimeoutSeconds)
-    const timeout = Duration.min(request.timeout ?? Duration.seconds(config.defaultImportTimeoutSeconds), limit)
+    yield* checkTimeout(request.timeout, config.maxImportTimeoutSeconds)
+    const timeout = request.timeout ?? Duration.seconds(config.defaultImportTimeoutSeconds)
     const operation = yield* newOperation({
       kind: "image_import",
       imageId: Option.none(),
@@ -358,10 +364,7 @@ export const make = Effect.fnUntraced(function* (
   const startRun = Effect.fn("Engine.startRun")(function* (request: SpawnRequest) {
     yield* checkRun(request)
     const image = yield* findImage(request.image)
-    const limit = Duration.seconds(config.maxRunTimeoutSeconds)
-    if (request.timeout !== undefined && Duration.greaterThan(request.timeout, limit)) {
-      return yield* reject(400, `timeout: at most ${config.maxRunTimeoutSeconds} seconds are allowed`)
-    }
+    yield* checkTimeout(request.timeout, config.maxRunTimeoutSeconds)
     const run = RunRequest.make(request, image.id, config)
     const operation = yield* newOperation({
       kind: "instance",
@@ -384,6 +387,12 @@ export const make = Effect.fnUntraced(function* (
     return yield* Effect.mapError(yield* images.byId(id), () => reject(404, `There is no image ${id}`))
   })
 
+  const ended = (id: OperationId) =>
+    FiberMap.get(fibers, id).pipe(
+      Effect.flatMap((fiber) => fiber.await),
+      Effect.ignore
+    )
+
   const cancel = Effect.fn("Engine.cancel")(function* (id: OperationId) {
     const cancelled = HashMap.get(yield* Ref.get(cancels), id)
     if (Option.isNone(cancelled)) {
@@ -393,10 +402,10 @@ export const make = Effect.fnUntraced(function* (
         : reject(409, `Operation ${id} is over`)
     }
     yield* Deferred.fail(cancelled.value, new Cancelled())
-    yield* Effect.ignore(FiberMap.get(fibers, id).pipe(Effect.flatMap((fiber) => Effect.asVoid(fiber.await))))
+    yield* ended(id)
   })
 
-  return { config, startImport, startRun, cancel }
+  return { config, startImport, startRun, ended, cancel }
 })
 
 /** The contract's word for what is not known is -1. */

@@ -5,10 +5,12 @@
  */
 import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
+import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
+import { EngineError } from "./EngineError.js"
 
 /**
  * How sandboxes are launched: the strongest launcher that works here, or one by name.
@@ -82,6 +84,29 @@ export type EngineConfig = typeof EngineConfig.Type
  */
 export type EngineOptions = typeof EngineConfig.Encoded
 
+/** What is wrong with settings, in the words of the schema's own messages, each with the name of its setting. */
+const faults = (error: ParseResult.ParseError): string => {
+  const messages = new Map<string, string>()
+  for (const { message, path } of ParseResult.ArrayFormatter.formatErrorSync(error)) {
+    const name = path.filter((key) => typeof key === "string").join(".")
+    // The first of a setting's issues is about its value, the next ones about its absence.
+    if (!messages.has(name)) messages.set(name, name === "" ? message : `${name}: ${message}`)
+  }
+  return [...messages.values()].join("; ")
+}
+
+/**
+ * Fills in the defaults. Fails with an `EngineError` that names each setting which makes no sense.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (options: EngineOptions): Effect.Effect<EngineConfig, EngineError> =>
+  Effect.mapError(
+    Schema.decode(EngineConfig)(options, { errors: "all" }),
+    (error) => new EngineError({ detail: faults(error), suggestion: "Correct the setting that the message names" })
+  )
+
 /**
  * A mirror as `registry=address`, for example `docker.io=https://mirror.example.com`.
  *
@@ -94,12 +119,27 @@ export const MirrorFromString = Schema.transformOrFail(Schema.String, Mirror, {
     const [registry, ...rest] = text.split("=")
     return registry === undefined || registry === "" || rest.length === 0
       ? ParseResult.fail(
-          new ParseResult.Type(ast, text, "a mirror is registry=address, such as docker.io=https://mirror.example.com")
+          new ParseResult.Type(
+            ast,
+            text,
+            `${JSON.stringify(text)} is no registry=address, such as docker.io=https://mirror.example.com`
+          )
         )
       : ParseResult.succeed({ registry, url: rest.join("=") })
   },
   encode: ({ registry, url }) => ParseResult.succeed(`${registry}=${url}`)
 })
+
+/**
+ * Mirrors from their texts, or what is wrong with the first that is none.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const mirrorsFromStrings = (
+  texts: ReadonlyArray<string>
+): Either.Either<ReadonlyArray<typeof Mirror.Type>, string> =>
+  Either.mapLeft(Schema.decodeEither(Schema.Array(MirrorFromString))(texts), faults)
 
 const list = (name: string) => Config.withDefault(Config.array(Config.nonEmptyString(), name), [])
 
@@ -131,9 +171,7 @@ export const defaultDataDirectory: Config.Config<string> = Config.nonEmptyString
 export const fromEnvironment: Config.Config<EngineOptions> = Config.all({
   dataDirectory: Config.orElse(Config.nonEmptyString("CONTREE_DATA_DIR"), () => defaultDataDirectory),
   mirrors: Config.mapOrFail(list("CONTREE_MIRRORS"), (texts) =>
-    Either.mapLeft(Schema.decodeEither(Schema.Array(MirrorFromString))(texts), (error) =>
-      ConfigError.InvalidData(["CONTREE_MIRRORS"], error.message)
-    )
+    Either.mapLeft(mirrorsFromStrings(texts), (detail) => ConfigError.InvalidData(["CONTREE_MIRRORS"], detail))
   ),
   insecureRegistries: list("CONTREE_INSECURE_REGISTRIES"),
   launcher: Config.withDefault(Config.literal("auto", "bubblewrap", "util-linux")("CONTREE_LAUNCHER"), "auto"),

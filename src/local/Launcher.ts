@@ -86,11 +86,7 @@ export interface Launcher {
   readonly name: LauncherName
   readonly tools: ReadonlyArray<string>
   readonly optional: ReadonlyArray<string>
-  readonly files: (
-    run: LaunchedCommand,
-    place: LauncherPlace,
-    tools: ReadonlyMap<string, string>
-  ) => LaunchFiles
+  readonly files: (run: LaunchedCommand, place: LauncherPlace, tools: ReadonlyMap<string, string>) => LaunchFiles
 }
 
 const capabilities = [
@@ -134,28 +130,28 @@ export const bubblewrap: Launcher = {
     const renames = place.ownership === "single" && (changesUser || run.gid !== 0)
     const maps = place.ownership === "mapped" && changesUser
     const options = [
-      ...["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net", "--unshare-cgroup-try"],
-      ...(renames ? ["--unshare-user", "--uid", String(run.uid), "--gid", String(run.gid)] : []),
+      ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net", "--unshare-cgroup-try"],
+      renames ? ["--unshare-user", "--uid", String(run.uid), "--gid", String(run.gid)] : [],
       // Bubblewrap itself maps one id only. It waits until the slot, which may, has mapped them all.
-      ...(maps ? ["--unshare-user", "--info-fd", "6", "--userns-block-fd", "5"] : []),
-      ...["--die-with-parent", "--new-session", "--hostname", run.hostname],
-      ...["--bind", place.mountPoint, "/", "--proc", "/proc", "--dev", "/dev"],
-      ...["--perms", "1777", "--tmpfs", "/dev/shm"],
-      ...["--cap-drop", "ALL"],
-      ...(changesUser ? [] : capabilities.flatMap((name) => ["--cap-add", `CAP_${name.toUpperCase()}`])),
-      ...["--chdir", run.cwd, "--clearenv"],
-      ...Object.entries(run.env).flatMap(([name, value]) => ["--setenv", name, value])
-    ]
-    const user = place.ownership === "mapped" && (changesUser || run.gid !== 0)
-      ? `setpriv --reuid=${run.uid} --regid=${run.gid} --clear-groups -- `
-      : ""
+      maps ? ["--unshare-user", "--info-fd", "6", "--userns-block-fd", "5"] : [],
+      ["--die-with-parent", "--new-session", "--hostname", run.hostname],
+      ["--bind", place.mountPoint, "/", "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm"],
+      ["--cap-drop", "ALL"],
+      changesUser ? [] : capabilities.flatMap((name) => ["--cap-add", `CAP_${name.toUpperCase()}`]),
+      ["--chdir", run.cwd, "--clearenv"],
+      Object.entries(run.env).flatMap(([name, value]) => ["--setenv", name, value])
+    ].flat()
+    const user =
+      place.ownership === "mapped" && (changesUser || run.gid !== 0)
+        ? `setpriv --reuid=${run.uid} --regid=${run.gid} --clear-groups -- `
+        : ""
     return {
       launch: `program=${quote(run.command[0])}
 launch() {
   {
     ${maps ? "map_ids &" : ""}
     ${user}bwrap --args 8 --json-status-fd 9 --block-fd 7 -- ${words(run.command)} \\
-      >"$slot/out" 2>"$slot/err" 3>&- <"$slot/stdin" 8<"$slot/args" 9>"$slot/status" ${
+      >"$slot/out" 2>"$slot/err" 3>&- <"$input" 8<"$slot/args" 9>"$slot/status" ${
         maps ? '5<>"$slot/mapped" 6>"$slot/info"' : ""
       }
     code=$?
@@ -175,7 +171,8 @@ const obeyedByLoader = /^(LD_|GLIBC_|GCONV_|MALLOC_|RES_|LOCPATH$|NLSPATH$|LOCAL
 const shellName = /^[A-Za-z_][A-Za-z0-9_]*$/
 
 // Names that a shell holds read-only or changes by itself.
-const heldByShell = /^(PPID|OPTIND|UID|EUID|SHELLOPTS|BASHOPTS|BASH.*|_|RANDOM|SECONDS|LINENO|IFS|PS4|ENV|DIRSTACK|FUNCNAME|GROUPS|PIPESTATUS)$/
+const heldByShell =
+  /^(PPID|OPTIND|UID|EUID|SHELLOPTS|BASHOPTS|BASH.*|_|RANDOM|SECONDS|LINENO|IFS|PS4|ENV|DIRSTACK|FUNCNAME|GROUPS|PIPESTATUS)$/
 
 /**
  * The launcher that uses util-linux alone.
@@ -192,9 +189,10 @@ export const utilLinux: Launcher = {
     const isPlain = (name: string) => shellName.test(name) && !obeyedByLoader.test(name) && !heldByShell.test(name)
     const plain = variables.filter(([name]) => isPlain(name))
     const held = variables.filter(([name]) => !isPlain(name))
-    const command = held.length === 0
-      ? run.command
-      : ["/usr/bin/env", ...held.map(([name, value]) => `${name}=${value}`), ...run.command]
+    const command =
+      held.length === 0
+        ? run.command
+        : ["/usr/bin/env", ...held.map(([name, value]) => `${name}=${value}`), ...run.command]
     const tool = (name: string) => quote(tools.get(name) ?? name)
     const renames = place.ownership === "single" && (run.uid !== 0 || run.gid !== 0)
     const identity = [
@@ -207,14 +205,14 @@ export const utilLinux: Launcher = {
     const loopback = tools.has("ip")
       ? `${tool("ip")} link set lo up`
       : tools.has("ifconfig")
-      ? `${tool("ifconfig")} lo up`
-      : ":"
+        ? `${tool("ifconfig")} lo up`
+        : ":"
     return {
       launch: `launch() {
   : >"$slot/status"
   unshare --mount --pid --ipc --uts --net --cgroup --fork --propagation private -- \\
     sh ${words([place.inner])} "$slot" ${words([place.mountPoint, place.skeleton, place.table])} "$here" \\
-    >"$slot/out" 2>"$slot/err" 3>&- <"$slot/stdin"
+    >"$slot/out" 2>"$slot/err" 3>&- <"$input"
   code=$?
   [ ! -s "$slot/status" ] || fault='SetupFailed log'
 }

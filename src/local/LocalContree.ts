@@ -24,7 +24,6 @@ import * as Undici from "@effect/platform-node/Undici"
 import type * as ConfigError from "effect/ConfigError"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
 import * as ContreeClient from "../ContreeClient.js"
 import type { ContreeConfig } from "../ContreeConfig.js"
 import * as WaitPolicy from "../WaitPolicy.js"
@@ -63,10 +62,7 @@ const start = Effect.fnUntraced(function* (options: Options) {
   const path = yield* Path.Path
   const { pageSize, requestTimeout, retry, wait: _, ...engineOptions } = options
   const environment = yield* EngineConfig.fromEnvironment
-  const engine = yield* Effect.mapError(
-    Schema.decode(EngineConfig.EngineConfig)({ ...environment, ...engineOptions }),
-    (error) => new EngineError({ detail: error.message, suggestion: "Correct the option that the message names" })
-  )
+  const engine = yield* EngineConfig.make({ ...environment, ...engineOptions })
   const directory = engine.dataDirectory
   yield* Effect.mapError(fs.makeDirectory(directory, { recursive: true, mode: 0o700 }), unusable(directory))
   const socket = path.join(directory, "engine.sock")

@@ -93,7 +93,7 @@ const ownWithSubordinates = [...own, "--map-auto"] as const
  * @since 0.1.0
  * @category constructors
  */
-export const command = Effect.fn("MountNamespace.command")(function*(
+export const command = Effect.fn("MountNamespace.command")(function* (
   executable: string,
   args: ReadonlyArray<string>
 ): Effect.fn.Return<
@@ -120,9 +120,13 @@ export const command = Effect.fn("MountNamespace.command")(function*(
 /** The extents of a user namespace: how many ids it has, and whether it is the machine's first. */
 const readIds = (fs: FileSystem.FileSystem) =>
   Effect.map(fs.readFileString("/proc/self/uid_map"), (map) => {
-    const extents = map.trim().split("\n").map((line) => line.trim().split(/\s+/).map(Number))
+    const extents = map
+      .trim()
+      .split("\n")
+      .map((line) => line.trim().split(/\s+/).map(Number))
     return {
-      initial: extents.length === 1 && extents[0]?.[0] === 0 && extents[0]?.[1] === 0 && extents[0]?.[2] === 2 ** 32 - 1,
+      initial:
+        extents.length === 1 && extents[0]?.[0] === 0 && extents[0]?.[1] === 0 && extents[0]?.[2] === 2 ** 32 - 1,
       count: extents.reduce((sum, extent) => sum + (extent[2] ?? 0), 0)
     }
   })
@@ -135,11 +139,12 @@ const refuse = (what: string) => (error: PlatformError.PlatformError) =>
 
 const must = (what: string, program: string, ...args: ReadonlyArray<string>) =>
   Effect.flatMap(SystemTool.ask(program, ...args), (answer) =>
-    answer.code === 0 ? Effect.void : SandboxError.make("Refused", `${what}: ${answer.stderr}`))
+    answer.code === 0 ? Effect.void : SandboxError.make("Refused", `${what}: ${answer.stderr}`)
+  )
 
 /** Fails unless the mounts of this process are its own: on the machine's own table they would outlive the engine. */
 const ensurePrivate = (fs: FileSystem.FileSystem) =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const here = yield* fs.readLink("/proc/self/ns/mnt")
     const status = yield* fs.readFileString("/proc/self/status")
     const parent = /^PPid:\s*(\d+)$/m.exec(status)?.[1] ?? "0"
@@ -155,7 +160,7 @@ const ensurePrivate = (fs: FileSystem.FileSystem) =>
   })
 
 /** A user namespace whose root is `ID_SHIFT` outside, for as long as the scope is open. */
-const holdUserNamespace = Effect.gen(function*() {
+const holdUserNamespace = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
   const path = (yield* SystemTool.folders).join(":")
   // It ends when its input does, which is when this process does, whatever way.
@@ -170,7 +175,9 @@ const holdUserNamespace = Effect.gen(function*() {
   )
   return ["nsenter", `--user=/proc/${holder.pid}/ns/user`, "--setuid=0", "--setgid=0", "--"]
 }).pipe(
-  Effect.mapError((error) => SandboxError.make("Refused", `a user namespace for sandboxes is refused: ${error.message}`))
+  Effect.mapError((error) =>
+    SandboxError.make("Refused", `a user namespace for sandboxes is refused: ${error.message}`)
+  )
 )
 
 const devices = ["null", "zero", "mapped", "random", "urandom", "tty"]
@@ -208,7 +215,7 @@ export interface MountNamespaceOptions {
  * @since 0.1.0
  * @category constructors
  */
-export const make = Effect.fn("MountNamespace.make")(function*(
+export const make = Effect.fn("MountNamespace.make")(function* (
   options: MountNamespaceOptions
 ): Effect.fn.Return<
   MountNamespace.Service,
@@ -227,7 +234,8 @@ export const make = Effect.fn("MountNamespace.make")(function*(
 
   const tools = yield* SystemTool.findAll(["mount", "umount", "nsenter", "unshare", "setpriv", "sh", "bwrap"])
   const kept = yield* Effect.forEach([...options.keep, ...tools.values()], (path) =>
-    Effect.orElseSucceed(fs.realPath(path), () => path))
+    Effect.orElseSucceed(fs.realPath(path), () => path)
+  )
   const hides = (folder: string) => [data, ...kept].some((path) => path === folder || path.startsWith(`${folder}/`))
   const directory = yield* Effect.findFirst(mountable, (folder) =>
     Effect.orElseSucceed(
@@ -236,7 +244,8 @@ export const make = Effect.fn("MountNamespace.make")(function*(
         ([path, info]) => path === folder && info.type === "Directory" && !hides(folder)
       ),
       () => false
-    ))
+    )
+  )
   if (Option.isNone(directory)) {
     return yield* SandboxError.make(
       "SetupFailed",
@@ -245,14 +254,25 @@ export const make = Effect.fn("MountNamespace.make")(function*(
     )
   }
   const root = directory.value
-  yield* must("a tmpfs", "mount", "-n", "-t", "tmpfs", "-o", `mode=0700,uid=${shift},gid=${shift},nosuid`, "tmpfs", root)
+  yield* must(
+    "a tmpfs",
+    "mount",
+    "-n",
+    "-t",
+    "tmpfs",
+    "-o",
+    `mode=0700,uid=${shift},gid=${shift},nosuid`,
+    "tmpfs",
+    root
+  )
   yield* Effect.addFinalizer(() =>
-    Effect.provideService(SystemTool.ask("umount", "-n", "-l", root), CommandExecutor.CommandExecutor, executor))
+    Effect.provideService(SystemTool.ask("umount", "-n", "-l", root), CommandExecutor.CommandExecutor, executor)
+  )
 
   const give = (path: string) => fs.chown(path, shift, shift)
   const skeleton = `${root}/dev`
   const bound = ["l", "r", "p"]
-  yield* Effect.gen(function*() {
+  yield* Effect.gen(function* () {
     for (const name of bound) {
       yield* fs.makeDirectory(`${data}/${name}`, { recursive: true, mode: 0o700 })
       yield* give(`${data}/${name}`)
@@ -283,7 +303,10 @@ export const make = Effect.fn("MountNamespace.make")(function*(
         ""
       ].join("\n")
     )
-    for (const [name, script] of [["slot", SlotScript.slot], ["inner", SlotScript.inner]] as const) {
+    for (const [name, script] of [
+      ["slot", SlotScript.slot],
+      ["inner", SlotScript.inner]
+    ] as const) {
       yield* fs.writeFileString(`${root}/${name}`, script)
     }
     for (const name of ["mounts", "slot", "inner"]) {
@@ -328,8 +351,5 @@ export const make = Effect.fn("MountNamespace.make")(function*(
  */
 export const layer = (
   options: MountNamespaceOptions
-): Layer.Layer<
-  MountNamespace,
-  SandboxError.SandboxError,
-  FileSystem.FileSystem | CommandExecutor.CommandExecutor
-> => Layer.scoped(MountNamespace, make(options))
+): Layer.Layer<MountNamespace, SandboxError.SandboxError, FileSystem.FileSystem | CommandExecutor.CommandExecutor> =>
+  Layer.scoped(MountNamespace, make(options))

@@ -30,20 +30,34 @@ export interface End extends Omit<SandboxExit, "userTime" | "systemTime"> {
 /**
  * What a command left behind.
  *
- * - `chain`: the layers of the resulting image; none when nothing was written or nothing is kept.
+ * - `kept`: what was made of its changes; none when it changed nothing or nothing is kept.
  *
  * @since 0.1.0
  * @category models
  */
-export interface RunResult {
+export interface RunResult<A> {
   readonly exit: End
   readonly timedOut: boolean
   readonly stdout: CapturedStream
   readonly stderr: CapturedStream
-  readonly chain: Option.Option<Chain>
+  readonly kept: Option.Option<A>
 }
 
-type Ended = Pick<RunResult, "exit" | "timedOut">
+/**
+ * What the caller of a run does at its turning points.
+ *
+ * - `onStart`: once the command has its turn.
+ * - `keep`: makes something of the layers with the command's changes on top. It cannot be interrupted.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Steps<A, E> {
+  readonly onStart: Effect.Effect<void, E>
+  readonly keep: (chain: Chain) => Effect.Effect<A, E>
+}
+
+type Ended = Pick<RunResult<never>, "exit" | "timedOut">
 
 /** Keeps the first bytes of a stream and reads on to its end, so that the command is never held up. */
 const capture = <E>(stream: Stream.Stream<Uint8Array, E>, limit: number): Effect.Effect<CapturedStream, E> =>
@@ -88,16 +102,14 @@ const killed = (after: Duration.Duration): End => ({
 /**
  * Runs the command and gives its result. Interruption ends the command and leaves nothing behind.
  *
- * `onStart` runs once the command has its turn.
- *
  * @since 0.1.0
  * @category constructors
  */
-export const run = Effect.fn("Runner.run")(function* <E>(
+export const run = Effect.fn("Runner.run")(function* <A, E>(
   image: StoredImage,
   request: RunRequest.RunRequest,
-  onStart: Effect.Effect<void, E>
-): Effect.fn.Return<RunResult, E | SandboxError | LayerStoreError, ImageStore | LayerStore | Sandbox> {
+  steps: Steps<A, E>
+): Effect.fn.Return<RunResult<A>, E | SandboxError | LayerStoreError, ImageStore | LayerStore | Sandbox> {
   const images = yield* ImageStore
   const layers = yield* LayerStore
   const sandboxes = yield* Sandbox
@@ -123,7 +135,7 @@ export const run = Effect.fn("Runner.run")(function* <E>(
             stdin: request.stdin.length === 0 ? undefined : request.stdin,
             network: request.networking
           })
-          yield* onStart
+          yield* steps.onStart
           const exit = sandbox.exit.pipe(
             Effect.timeoutOption(request.timeout),
             Effect.flatMap(
@@ -141,11 +153,13 @@ export const run = Effect.fn("Runner.run")(function* <E>(
         })
       )
       if (request.disposable || (yield* layers.isEmpty(folder))) {
-        return { ...ended, chain: Option.none() }
+        return { ...ended, kept: Option.none() }
       }
-      const layer = yield* layers.commit(folder)
-      const kept: Chain = [layer, ...chain]
-      return { ...ended, chain: Option.some(kept) }
+      // A layer that no image lists would only be found at the engine's next start.
+      const kept = yield* Effect.uninterruptible(
+        Effect.flatMap(layers.commit(folder), (layer) => steps.keep([layer, ...chain]))
+      )
+      return { ...ended, kept: Option.some(kept) }
     })
   )
 })

@@ -14,6 +14,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Probe from "./internal/probe.js"
 import * as Slot from "./internal/slot.js"
+import * as SpecCheck from "./internal/specCheck.js"
 import * as SystemTool from "./internal/systemTool.js"
 import * as Turns from "./internal/turns.js"
 import * as Launcher from "./Launcher.js"
@@ -33,17 +34,11 @@ import * as SandboxError from "./SandboxError.js"
  * @since 0.1.0
  * @category models
  */
-export interface SandboxSpec {
+export interface SandboxSpec extends Launcher.LaunchedCommand {
   readonly layers: ReadonlyArray<string>
   readonly directory: string
   readonly upper: string
   readonly work: string
-  readonly command: readonly [string, ...ReadonlyArray<string>]
-  readonly env: Readonly<Record<string, string>>
-  readonly cwd: string
-  readonly hostname: string
-  readonly uid: number
-  readonly gid: number
   readonly stdin: Uint8Array | undefined
   readonly network: boolean
 }
@@ -110,14 +105,15 @@ export declare namespace Sandbox {
     /** The launcher in use. */
     readonly launcher: Launcher.LauncherName
     /** Why each stronger launcher is not in use. */
-    readonly rejected: ReadonlyArray<{ readonly name: Launcher.LauncherName; readonly error: SandboxError.SandboxError }>
+    readonly rejected: ReadonlyArray<{
+      readonly name: Launcher.LauncherName
+      readonly error: SandboxError.SandboxError
+    }>
     /**
      * Starts a command as soon as one of the `maxConcurrency` places is free, in the order of the calls; to wait can be
      * interrupted. Closing the scope before the command's end kills it and waits until nothing of it is left.
      */
-    readonly start: (
-      spec: SandboxSpec
-    ) => Effect.Effect<RunningSandbox, SandboxError.SandboxError, Scope.Scope>
+    readonly start: (spec: SandboxSpec) => Effect.Effect<RunningSandbox, SandboxError.SandboxError, Scope.Scope>
   }
 }
 
@@ -134,74 +130,6 @@ export interface SandboxOptions {
   readonly launcher?: Launcher.LauncherName | undefined
 }
 
-/** The kernel's `MAX_ARG_STRLEN`, with the final zero. */
-const MAX_WORD_BYTES = 131_072
-
-/** One page of mount options, with the final zero. */
-const MAX_OPTIONS_BYTES = 4096
-
-/** The kernel's `__NEW_UTS_LEN`. */
-const MAX_HOSTNAME_BYTES = 64
-
-const bytes = (text: string): number => new TextEncoder().encode(text).length
-
-/** What is wrong with a run, before anything is done for it. Values of the environment are not repeated. */
-const complaint = (spec: SandboxSpec): string | undefined => {
-  const texts = [
-    ...spec.command.map((text, index) => [index === 0 ? "the command" : `argument ${index}`, text] as const),
-    ...Object.entries(spec.env).map(([name, value]) => [`the variable ${JSON.stringify(name)}`, `${name}=${value}`] as const),
-    ["the working directory", spec.cwd] as const
-  ]
-  const unfit = texts.find(([, text]) => text.includes("\0"))
-  if (unfit !== undefined) {
-    return `${unfit[0]} contains a NUL character, which no process can be given: remove it`
-  }
-  const long = texts.find(([, text]) => bytes(text) >= MAX_WORD_BYTES)
-  if (long !== undefined) {
-    return `${long[0]} is of ${bytes(long[1])} bytes, the kernel takes ${MAX_WORD_BYTES - 1}: give it on standard input or in a file`
-  }
-  const unnamed = Object.keys(spec.env).find((name) => name === "" || name.includes("="))
-  if (unnamed !== undefined) {
-    return `${JSON.stringify(unnamed)} is no name of a variable: use one that is not empty and holds no "="`
-  }
-  if (spec.command[0] === "") {
-    return "the command is empty: give the path or the name of a program"
-  }
-  if (!spec.cwd.startsWith("/")) {
-    return `the working directory ${JSON.stringify(spec.cwd)} is not absolute: begin it with "/"`
-  }
-  if (bytes(spec.hostname) > MAX_HOSTNAME_BYTES || !/^[A-Za-z0-9][A-Za-z0-9.-]*$/.test(spec.hostname)) {
-    return `${JSON.stringify(spec.hostname)} is no host name: use letters, digits, "-" and ".", at most ${MAX_HOSTNAME_BYTES}`
-  }
-  for (const [kind, id] of [["user", spec.uid], ["group", spec.gid]] as const) {
-    if (!Number.isInteger(id) || id < 0 || id > 65_535) {
-      return `${id} is no ${kind} id of an image: use one from 0 to 65535`
-    }
-  }
-  const layer = spec.layers.find((name) => !/^[A-Za-z0-9]+$/.test(name))
-  return spec.layers.length === 0
-    ? "there is no layer to run over"
-    : layer === undefined
-    ? undefined
-    : `${JSON.stringify(layer)} is no name of a layer`
-}
-
-const overlayOptions = (layers: ReadonlyArray<string>, upper: string, work: string) => {
-  // `volatile`: the end of a run would else wait for all of the file system's dirty data, whoever wrote it.
-  // `index=off`: a layer may become a lower one while the overlay that wrote it is still being unmounted.
-  const options = `lowerdir=${layers.join(":")},upperdir=${upper},workdir=${work},userxattr,volatile,index=off`
-  return options.length < MAX_OPTIONS_BYTES
-    ? Effect.succeed(options)
-    : Effect.fail(
-        SandboxError.make(
-          "InvalidSpec",
-          `${layers.length} layers need ${options.length} bytes of mount options, the kernel takes ${MAX_OPTIONS_BYTES - 1}: flatten the chain`
-        )
-      )
-}
-
-const isPlainPath = (path: string): boolean => !/[,:\\\n]|(^|\/)\.\.?(\/|$)/.test(path)
-
 /**
  * Makes the service: finds a launcher that works by a real run in a sandbox over a root of one program, and ends every
  * sandbox with the scope.
@@ -211,13 +139,9 @@ const isPlainPath = (path: string): boolean => !/[,:\\\n]|(^|\/)\.\.?(\/|$)/.tes
  * @since 0.1.0
  * @category constructors
  */
-export const make = Effect.fn("Sandbox.make")(function*(
+export const make = Effect.fn("Sandbox.make")(function* (
   options: SandboxOptions
-): Effect.fn.Return<
-  Sandbox.Service,
-  SandboxError.SandboxError,
-  MountNamespace | FileSystem.FileSystem | Scope.Scope
-> {
+): Effect.fn.Return<Sandbox.Service, SandboxError.SandboxError, MountNamespace | FileSystem.FileSystem | Scope.Scope> {
   const fs = yield* FileSystem.FileSystem
   const namespace = yield* MountNamespace
   const scope = yield* Effect.scope
@@ -235,7 +159,7 @@ export const make = Effect.fn("Sandbox.make")(function*(
   const idle: Array<Held> = []
   let started = 0
 
-  const startSlot = Effect.gen(function*() {
+  const startSlot = Effect.gen(function* () {
     const slotScope = yield* Scope.fork(scope, { _tag: "Sequential" })
     const slot = yield* Slot.make({
       enter: namespace.enter,
@@ -258,25 +182,28 @@ export const make = Effect.fn("Sandbox.make")(function*(
     return held === undefined
       ? startSlot
       : Effect.flatMap(held.slot.isAlive, (alive) =>
-          alive ? Effect.succeed(held) : Effect.zipRight(Scope.close(held.scope, Exit.void), takeSlot))
+          alive ? Effect.succeed(held) : Effect.zipRight(Scope.close(held.scope, Exit.void), takeSlot)
+        )
   })
 
   /** A slot for as long as the scope is open; one whose run is not over then is ended with it. */
   const useSlot = (isOver: () => Effect.Effect<boolean>) =>
     Effect.uninterruptibleMask((restore) =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         yield* restore(turns.take)
         yield* Effect.addFinalizer(() => turns.giveBack)
         const held = yield* restore(takeSlot)
         yield* Effect.addFinalizer(() =>
           Effect.flatMap(isOver(), (over) =>
-            over ? Effect.sync(() => idle.push(held)) : Scope.close(held.scope, Exit.void)))
+            over ? Effect.sync(() => idle.push(held)) : Scope.close(held.scope, Exit.void)
+          )
+        )
         return held
       })
     )
 
   const launch = (launcher: Launcher.Launcher, tools: ReadonlyMap<string, string>, overlay: string, run: Launched) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       let isOver = Effect.succeed(false)
       const held = yield* useSlot(() => isOver)
       const files = launcher.files(run, namespace.place, tools)
@@ -298,14 +225,17 @@ export const make = Effect.fn("Sandbox.make")(function*(
     })
 
   /** Runs the probe's program, and fails unless it ended as it does. */
-  const tryOut = Effect.fnUntraced(function*(launcher: Launcher.Launcher) {
+  const tryOut = Effect.fnUntraced(function* (launcher: Launcher.Launcher) {
     const tools = yield* SystemTool.findAll([...launcher.tools, ...launcher.optional])
     const missing = launcher.tools.filter((name) => !tools.has(name))
     if (missing.length > 0) {
-      return yield* SandboxError.make("MissingTool", `${launcher.name} needs ${missing.join(" and ")}, not installed here`)
+      return yield* SandboxError.make(
+        "MissingTool",
+        `${launcher.name} needs ${missing.join(" and ")}, not installed here`
+      )
     }
     const program = Probe.program(process.arch)
-    const folder = yield* Effect.gen(function*() {
+    const folder = yield* Effect.gen(function* () {
       const folder = yield* fs.makeTempDirectoryScoped({ directory: namespace.probes, prefix: "" })
       for (const path of [folder, `${folder}/root`, `${folder}/u`, `${folder}/w`]) {
         yield* path === folder ? Effect.void : fs.makeDirectory(path)
@@ -317,11 +247,9 @@ export const make = Effect.fn("Sandbox.make")(function*(
         yield* fs.chmod(`${folder}/root${Probe.PROBE_PROGRAM}`, 0o755)
       }
       return folder
-    }).pipe(
-      Effect.mapError((error) => SandboxError.make("SetupFailed", `the folder of a probe: ${error.message}`))
-    )
+    }).pipe(Effect.mapError((error) => SandboxError.make("SetupFailed", `the folder of a probe: ${error.message}`)))
     const inside = Option.getOrElse(namespace.inside(folder), () => folder)
-    const overlay = yield* overlayOptions([`${inside}/root`], `${inside}/u`, `${inside}/w`)
+    const overlay = yield* SpecCheck.overlayOptions([`${inside}/root`], `${inside}/u`, `${inside}/w`)
     const sandbox = yield* launch(launcher, tools, overlay, {
       command: [Probe.PROBE_PROGRAM],
       env: {},
@@ -340,14 +268,16 @@ export const make = Effect.fn("Sandbox.make")(function*(
       { concurrency: "unbounded" }
     )
     if (exit._tag === "Left") {
-      return yield* SandboxError.make(exit.left.reason, `${launcher.name}: ${exit.left.detail} ${said.trim()}`.trimEnd())
+      return yield* SandboxError.make(
+        exit.left.reason,
+        `${launcher.name}: ${exit.left.detail} ${said.trim()}`.trimEnd()
+      )
     }
     return exit.right.code === (program === undefined ? 127 : Probe.PROBE_EXIT)
       ? tools
       : yield* SandboxError.make(
           "SetupFailed",
-          `${launcher.name} cannot execute a program in the data folder: ${said.trim() || `exit code ${exit.right.code}`}`,
-          "Put the data folder on a file system that is not mounted noexec."
+          `${launcher.name} did not run a program to its end: ${said.trim() || `exit code ${exit.right.code}`}`
         )
   }, Effect.scoped)
 
@@ -365,16 +295,21 @@ export const make = Effect.fn("Sandbox.make")(function*(
     return {
       launcher: launcher.name,
       rejected,
-      start: Effect.fn("Sandbox.start")(function*(spec: SandboxSpec) {
-        const wrong = complaint(spec)
-        if (wrong !== undefined) {
-          return yield* SandboxError.make("InvalidSpec", wrong)
-        }
+      start: Effect.fn("Sandbox.start")(function* (spec: SandboxSpec) {
+        yield* SpecCheck.check(spec)
         const [upper, work] = [namespace.inside(spec.upper), namespace.inside(spec.work)]
-        if (Option.isNone(upper) || Option.isNone(work) || !isPlainPath(upper.value) || !isPlainPath(work.value)) {
-          return yield* SandboxError.make("InvalidSpec", `${spec.upper} and ${spec.work} are no folders of a run in the data folder`)
+        if (
+          Option.isNone(upper) ||
+          Option.isNone(work) ||
+          !SpecCheck.isPlainPath(upper.value) ||
+          !SpecCheck.isPlainPath(work.value)
+        ) {
+          return yield* SandboxError.make(
+            "InvalidSpec",
+            `${spec.upper} and ${spec.work} are no folders of a run in the data folder`
+          )
         }
-        const overlay = yield* overlayOptions(spec.layers, upper.value, work.value)
+        const overlay = yield* SpecCheck.overlayOptions(spec.layers, upper.value, work.value)
         if (namespace.idShift !== 0) {
           yield* Effect.forEach(
             [spec.directory, spec.work],

@@ -1,4 +1,4 @@
-import { CommandExecutor, FileSystem } from "@effect/platform"
+import { Command, CommandExecutor, FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
@@ -19,7 +19,8 @@ describe("the worker's mount namespace", () => {
           [worker.idShift, worker.ownership],
           identity === "root" ? [100_000, "mapped"] : [0, identity === "user" ? "single" : "mapped"]
         )
-      }))
+      })
+    )
 
     for (const signal of ["SIGKILL", "SIGTERM"] as const) {
       live(`leaves no process, mount or wrong file behind when the worker of ${identity} gets ${signal}`, () =>
@@ -27,7 +28,11 @@ describe("the worker's mount namespace", () => {
           const worker = yield* SandboxWorker.make({ identity })
           const mark = `5${worker.pid}4321`
           const run = yield* worker.start({
-            command: ["/bin/sh", "-c", `trap '' 1 2 15; (setsid sh -c 'exec >/dev/null 2>&1 </dev/null; sleep ${mark}' &); echo up; sleep ${mark}`]
+            command: [
+              "/bin/sh",
+              "-c",
+              `trap '' 1 2 15; (setsid sh -c 'exec >/dev/null 2>&1 </dev/null; sleep ${mark}' &); echo up; sleep ${mark}`
+            ]
           })
           yield* run.saw("up")
           assert.isAbove((yield* processesWith(mark)).length, 0)
@@ -45,7 +50,8 @@ describe("the worker's mount namespace", () => {
           const fs = yield* FileSystem.FileSystem
           assert.deepStrictEqual((yield* fs.readDirectory(worker.data)).sort(), ["l", "p", "r"])
           assert.deepStrictEqual(yield* fs.readDirectory(`${worker.data}/p`), [])
-        }))
+        })
+      )
     }
   }
 
@@ -66,7 +72,8 @@ describe("the worker's mount namespace", () => {
         assert.notStrictEqual(elsewhere.directory, "/mnt")
         assert.strictEqual(text((yield* elsewhere.shell("echo in")).stdout), "in\n")
       }
-    }))
+    })
+  )
 
   live("gives a sandbox nothing of what the worker was started with", () =>
     Effect.gen(function* () {
@@ -74,11 +81,14 @@ describe("the worker's mount namespace", () => {
         identity: SandboxWorker.identities[0] ?? "user",
         before: 'exec 7<"$2"; exec 8</; export LEAK=leaked'
       })
-      const run = yield* worker.shell("ls -l /proc/self/fd; ls /proc/self/fd/7/ /proc/self/fd/8/; cat /proc/self/environ /proc/1/environ")
+      const run = yield* worker.shell(
+        "ls -l /proc/self/fd; ls /proc/self/fd/7/ /proc/self/fd/8/; cat /proc/self/environ /proc/1/environ"
+      )
       assert.notInclude(text(run.stdout), worker.folder)
       assert.notInclude(text(run.stdout), "program.cjs")
       assert.notInclude(text(run.stdout), "leaked")
-    }))
+    })
+  )
 
   live("is refused to a process that shares its mounts with its parent", () =>
     Effect.gen(function* () {
@@ -86,17 +96,22 @@ describe("the worker's mount namespace", () => {
       const directory = yield* fs.makeTempDirectoryScoped()
       const before = yield* fs.readFileString("/proc/self/mountinfo")
       const failure = yield* Effect.flip(MountNamespace.make({ directory, keep: [] }))
-      assert.deepStrictEqual([failure.reason, failure.detail], ["SetupFailed", "the engine shares its mounts with the process that started it"])
+      assert.deepStrictEqual(
+        [failure.reason, failure.detail],
+        ["SetupFailed", "the engine shares its mounts with the process that started it"]
+      )
       assert.include(failure.suggestion, "MountNamespace.command")
       assert.strictEqual(yield* fs.readFileString("/proc/self/mountinfo"), before)
-    }))
+    })
+  )
 
   live("names a data folder that is not there", () =>
     Effect.gen(function* () {
       const failure = yield* Effect.flip(MountNamespace.make({ directory: "/none/here", keep: [] }))
       assert.strictEqual(failure.reason, "SetupFailed")
       assert.include(failure.detail, "/none/here")
-    }))
+    })
+  )
 
   live("says that unshare is missing, or what the kernel said", () =>
     Effect.gen(function* () {
@@ -109,7 +124,7 @@ describe("the worker's mount namespace", () => {
       const refusing = CommandExecutor.makeExecutor((command) =>
         executor.start(
           command._tag === "StandardCommand" && command.command.endsWith("unshare")
-            ? { ...command, command: "sh", args: ["-c", "echo unshare: Operation not permitted >&2; exit 1"] }
+            ? Command.make("sh", "-c", "echo unshare: Operation not permitted >&2; exit 1")
             : command
         )
       )
@@ -118,5 +133,6 @@ describe("the worker's mount namespace", () => {
       )
       assert.strictEqual(refused.reason, "Refused")
       assert.include(refused.detail, "unshare: Operation not permitted")
-    }))
+    })
+  )
 })

@@ -36,7 +36,13 @@ export const processesWith = (wanted: string): Effect.Effect<ReadonlyArray<Proce
 /** The lines of the mount tables of all processes of the machine that contain the text. */
 export const mountsWith = (wanted: string): Effect.Effect<ReadonlyArray<string>> =>
   Effect.sync(() => [
-    ...new Set(pids().flatMap((pid) => read(`/proc/${pid}/mountinfo`).split("\n").filter((line) => line.includes(wanted))))
+    ...new Set(
+      pids().flatMap((pid) =>
+        read(`/proc/${pid}/mountinfo`)
+          .split("\n")
+          .filter((line) => line.includes(wanted))
+      )
+    )
   ])
 
 /** Looks again until it is so, for at most ten seconds. */

@@ -7,7 +7,7 @@ import { type CommandExecutor, FileSystem } from "@effect/platform"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeStream from "@effect/platform-node/NodeStream"
-import { Console, Duration, Effect, Exit, Layer, Schema, Scope, Stream } from "effect"
+import { Cause, Console, Duration, Effect, Exit, Layer, Schema, Scope, Stream } from "effect"
 import { spawn } from "node:child_process"
 import * as Doctor from "../../src/local/Doctor.js"
 import { LauncherName } from "../../src/local/Launcher.js"
@@ -33,7 +33,9 @@ export const Request = Schema.Union(
     hostname: Schema.String,
     uid: Schema.Number,
     gid: Schema.Number,
-    stdin: Schema.optional(Base64)
+    stdin: Schema.optional(Base64),
+    /** Instead of a folder of its own. */
+    directory: Schema.optional(Schema.String)
   }),
   Schema.Struct({ op: Schema.Literal("kill", "close"), id: Schema.Number })
 )
@@ -82,12 +84,14 @@ const inner = Effect.gen(function* () {
       const { id } = request
       const scope = yield* Scope.make()
       scopes.set(id, scope)
-      const directory = `${settings.data}/r/${id}`
-      for (const path of [directory, `${directory}/u`, `${directory}/w`]) {
-        yield* fs.makeDirectory(path, { mode: 0o700 })
+      const directory = request.directory ?? `${settings.data}/r/${id}`
+      if (request.directory === undefined) {
+        for (const path of [directory, `${directory}/u`, `${directory}/w`]) {
+          yield* fs.makeDirectory(path, { mode: 0o700 })
+        }
+        yield* fs.chown(`${directory}/u`, namespace.idShift, namespace.idShift)
+        yield* fs.chmod(`${directory}/u`, 0o755)
       }
-      yield* fs.chown(`${directory}/u`, namespace.idShift, namespace.idShift)
-      yield* fs.chmod(`${directory}/u`, 0o755)
       const handle = yield* sandbox
         .start({
           ...request,
@@ -190,10 +194,18 @@ const launchers = Effect.gen(function* () {
 })
 
 // Imported for its schemas only, it runs nothing.
-const programs: Record<string, Effect.Effect<void, unknown, CommandExecutor.CommandExecutor | FileSystem.FileSystem>> = {
+const programs: Record<
+  string,
+  Effect.Effect<void, unknown, CommandExecutor.CommandExecutor | FileSystem.FileSystem>
+> = {
   inner,
   outer,
   launchers
 }
 const program = programs[process.argv[2] ?? ""]
-program?.pipe(Effect.provide(NodeContext.layer), NodeRuntime.runMain)
+program?.pipe(
+  Effect.provide(NodeContext.layer),
+  // The runtime would report to standard output, among the events.
+  Effect.tapErrorCause((cause) => Console.error(Cause.pretty(cause))),
+  NodeRuntime.runMain({ disableErrorReporting: true })
+)

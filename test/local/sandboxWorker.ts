@@ -149,7 +149,10 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
   const fs = yield* FileSystem.FileSystem
   yield* Effect.forEach(["unshare", "bwrap"], Requirements.find)
   // Below 0700 for everyone else, as a user's home is: nothing may depend on reaching it by its path.
-  const folder = yield* fs.makeTempDirectoryScoped({ prefix: "sandbox-", ...(options.parent === undefined ? {} : { directory: options.parent }) })
+  const folder = yield* fs.makeTempDirectoryScoped({
+    prefix: "sandbox-",
+    ...(options.parent === undefined ? {} : { directory: options.parent })
+  })
   const owner = options.identity === "root" ? 0 : hostId(options.identity, 0)
   const program = `${folder}/program.cjs`
   const data = `${folder}/data`
@@ -158,7 +161,11 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
   yield* makeImage(`${data}/l/base`, options.identity)
   yield* run("chown", `${owner}:${owner}`, folder, data, `${data}/l`)
 
-  const settings: typeof Settings.Type = { data: options.seenAt ?? data, launcher: options.launcher, maxConcurrency: options.maxConcurrency ?? 2 }
+  const settings: typeof Settings.Type = {
+    data: options.seenAt ?? data,
+    launcher: options.launcher,
+    maxConcurrency: options.maxConcurrency ?? 2
+  }
   const becomes =
     options.identity === "root" || !isRoot
       ? "exec"
@@ -177,13 +184,17 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
   ].join("\n")
   const words = [
     ...(isRoot ? ["unshare", "--mount", "--propagation", "private"] : []),
-    ...["sh", "-ec", script, "sh", process.execPath, folder, JSON.stringify(settings)]
+    "sh",
+    "-ec",
+    script,
+    "sh",
+    process.execPath,
+    folder,
+    JSON.stringify(settings)
   ] as const
   const requests = yield* Queue.unbounded<Uint8Array>()
   const child = yield* Command.start(
-    Command.make(words[0] ?? "", ...words.slice(1)).pipe(
-      Command.stdin(Stream.fromQueue(requests, { shutdown: true }))
-    )
+    Command.make(words[0] ?? "", ...words.slice(1)).pipe(Command.stdin(Stream.fromQueue(requests, { shutdown: true })))
   )
   interface Entry {
     readonly started: Deferred.Deferred<void, RunFailed | WorkerError>
@@ -292,14 +303,12 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
           upper
         }))
       ),
-      failure: Effect.flatMap(
-        Effect.either(Deferred.await(entry.ended)),
-        (result) =>
-          result._tag === "Right"
-            ? Effect.fail(new WorkerError({ detail: `it ended with ${result.right.code}` }))
-            : result.left._tag === "WorkerError"
-              ? Effect.fail(result.left)
-              : Effect.succeed(result.left)
+      failure: Effect.flatMap(Effect.either(Deferred.await(entry.ended)), (result) =>
+        result._tag === "Right"
+          ? Effect.fail(new WorkerError({ detail: `it ended with ${result.right.code}` }))
+          : result.left._tag === "WorkerError"
+            ? Effect.fail(result.left)
+            : Effect.succeed(result.left)
       ),
       saw: (wanted) =>
         Effect.sync(() => text(concat(entry.stdout))).pipe(

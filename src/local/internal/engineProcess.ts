@@ -104,7 +104,7 @@ export const start = Effect.fn("EngineProcess.start")(function* (
     return yield* new EngineError({ detail: `Its process ended before it served. ${tail.trim()}`, suggestion: doctor })
   }
   if (answer.right._tag === "Failed") {
-    return yield* new EngineError({ detail: answer.right.detail, suggestion: doctor })
+    return yield* new EngineError({ detail: answer.right.detail, suggestion: answer.right.suggestion ?? doctor })
   }
   const ended = Effect.matchEffect(worker.exitCode, {
     onFailure: (error) => Effect.fail(died(error.message)),

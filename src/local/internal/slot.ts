@@ -80,7 +80,8 @@ interface Shell {
 
 const died = (shell: Shell) =>
   Effect.suspend(() =>
-    Effect.fail(SandboxError.make("Died", `the sandbox's shell ended unasked ${shell.said()}`.trimEnd())))
+    Effect.fail(SandboxError.make("Died", `the sandbox's shell ended unasked ${shell.said()}`.trimEnd()))
+  )
 
 const CLOSE_ON_EXEC = 0o2000000
 
@@ -89,13 +90,14 @@ const CLOSE_ON_EXEC = 0o2000000
  * open, and Node passes them on. A payload could leave its root through one of a folder.
  */
 const inherited = (fs: FileSystem.FileSystem) =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const open = (yield* fs.readDirectory("/proc/self/fd")).map(Number).filter((fd) => fd > 3)
     const flags = yield* Effect.forEach(open, (fd) =>
       Effect.map(
         Effect.orElseSucceed(fs.readFileString(`/proc/self/fdinfo/${fd}`), () => "flags: 02000000"),
         (info) => Number.parseInt(/flags:\s*(\d+)/.exec(info)?.[1] ?? "0", 8)
-      ))
+      )
+    )
     return new Set(open.filter((_, index) => ((flags[index] ?? 0) & CLOSE_ON_EXEC) === 0))
   }).pipe(Effect.mapError((error) => SandboxError.make("SetupFailed", `the open descriptors: ${error.message}`)))
 
@@ -108,11 +110,11 @@ const spawn = (
   Effect.flatMap(Effect.all([Queue.unbounded<string>(), Deferred.make<void>()]), ([lines, exited]) =>
     Effect.async((resume) => {
       const [program = "", ...args] = [
-        ...options.enter,
-        ...["setpriv", "--pdeathsig", "KILL", "--"],
-        ...["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child=KILL", "--"],
-        ...["sh", `${options.directory}/slot`, folder, options.layers, options.mountPoint]
-      ]
+        options.enter,
+        ["setpriv", "--pdeathsig", "KILL", "--"],
+        ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child=KILL", "--"],
+        ["sh", `${options.directory}/slot`, folder, options.layers, options.mountPoint]
+      ].flat()
       const child = ChildProcess.spawn(program, args, {
         cwd: "/",
         // A session of its own, so that a payload never has the worker's terminal.
@@ -121,7 +123,8 @@ const spawn = (
         env: { PATH: options.searchPath, LC_ALL: "C", LIBMOUNT_FORCE_MOUNT2: "always" },
         // A child's descriptor cannot be closed, but it can be made one of /dev/null.
         stdio: Array.from({ length: Math.max(3, ...cover) + 1 }, (_, fd) =>
-          fd === 0 || fd === 2 || fd === 3 ? "pipe" : cover.has(fd) ? nothing : "ignore")
+          fd === 0 || fd === 2 || fd === 3 ? "pipe" : cover.has(fd) ? nothing : "ignore"
+        )
       })
       const { stderr, stdin: control, stdio } = child
       const status = stdio[3]
@@ -143,7 +146,8 @@ const spawn = (
       child.on("error", (error) => resume(SandboxError.make("MissingTool", `${program}: ${error.message}`)))
       child.on("exit", () => Deferred.unsafeDone(exited, Exit.void))
       child.on("spawn", () => resume(Effect.succeed({ child, control, lines, exited, said: () => said.trim() })))
-    }))
+    })
+  )
 
 const seconds = (text: string | undefined): number => {
   const [, minutes = "0", rest = "0"] = /^(\d+)m([\d.]+)s$/.exec(text ?? "") ?? []
@@ -160,7 +164,7 @@ interface Report {
 
 /** One report: what it says, then the shell's own times, then its children's. */
 const nextReport = (shell: Shell): Effect.Effect<Report, SandboxError.SandboxError> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const said = yield* shell.lines.take
     const at = yield* Clock.currentTimeNanos
     yield* shell.lines.take
@@ -173,19 +177,24 @@ const difference = (later: number, earlier: number) => Duration.millis(Math.roun
 /** Opens a named pipe for reading until the scope closes; a pipe that nobody writes to yet has no end yet. */
 const openPipe = (path: string): Effect.Effect<Net.Socket, SandboxError.SandboxError, Scope.Scope> =>
   Effect.acquireRelease(
-    Effect.async<Net.Socket, SandboxError.SandboxError>((resume) =>
-      Fs.open(path, Fs.constants.O_RDONLY | Fs.constants.O_NONBLOCK, (error, fd) =>
-        resume(
-          error === null
-            ? Effect.sync(() => {
-                const socket = new Net.Socket({ fd, readable: true, writable: false })
-                // Nobody may be reading: an error without a listener would end the worker.
-                return socket.on("error", () => {})
-              })
-            : SandboxError.make("SetupFailed", `the pipe of an output: ${error.message}`)
-        ))
-    ),
+    Effect.try({
+      try: () => {
+        const fd = Fs.openSync(path, Fs.constants.O_RDONLY | Fs.constants.O_NONBLOCK)
+        // Nobody may be reading: an error without a listener would end the worker.
+        return new Net.Socket({ fd, readable: true, writable: false }).on("error", () => {})
+      },
+      catch: (error) => SandboxError.make("SetupFailed", `the pipe of an output: ${String(error)}`)
+    }),
     (socket) => Effect.sync(() => socket.destroy())
+  )
+
+/** Ends a pipe that a slot was killed too early to open: a reader waits for the first writer before there is an end. */
+const endPipe = (path: string): Effect.Effect<void> =>
+  Effect.async((resume) =>
+    Fs.open(path, Fs.constants.O_WRONLY | Fs.constants.O_NONBLOCK, (error, fd) =>
+      // Without a reader the opening fails, and there is nobody to be told of the end.
+      error === null ? Fs.close(fd, () => resume(Effect.void)) : resume(Effect.void)
+    )
   )
 
 const readPipe = (socket: Net.Socket, shell: Shell) =>
@@ -204,16 +213,17 @@ const reasons: ReadonlyArray<SandboxError.SandboxErrorReason> = ["Refused", "Unu
 export const make = (
   options: SlotOptions
 ): Effect.Effect<Slot, SandboxError.SandboxError, FileSystem.FileSystem | Scope.Scope> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const folder = `${options.directory}/s/${options.name}`
     const failed = Effect.mapError((error: { readonly message: string }) =>
-      SandboxError.make("SetupFailed", `the files of a slot: ${error.message}`))
+      SandboxError.make("SetupFailed", `the files of a slot: ${error.message}`)
+    )
     const own = (path: string) => fs.chown(path, options.idShift, options.idShift)
 
     yield* Effect.acquireRelease(
       failed(
-        Effect.gen(function*() {
+        Effect.gen(function* () {
           yield* fs.makeDirectory(folder, { mode: 0o700 })
           yield* Effect.forEach(
             files,
@@ -244,9 +254,8 @@ export const make = (
     const cover = yield* inherited(fs)
     const shell = yield* Effect.acquireRelease(
       Effect.scoped(
-        Effect.flatMap(
-          failed(fs.open("/dev/null", { flag: "r+" })),
-          (nothing) => spawn(options, folder, cover, nothing.fd)
+        Effect.flatMap(failed(fs.open("/dev/null", { flag: "r+" })), (nothing) =>
+          spawn(options, folder, cover, nothing.fd)
         )
       ),
       kill
@@ -274,26 +283,35 @@ export const make = (
         : Effect.fail(SandboxError.make(reason, text))
     }
 
-    const start = Effect.fnUntraced(function*(run: SlotRunFiles) {
-      const write = (name: string, content: Uint8Array) => fs.writeFile(`${folder}/${name}`, content)
-      const encoder = new TextEncoder()
-      const [stdout, stderr] = yield* Effect.all(
-        [
-          openPipe(`${folder}/out`),
-          openPipe(`${folder}/err`),
-          failed(write("launch", encoder.encode(run.launch))),
-          failed(write("inner", encoder.encode(run.inner))),
-          failed(write("args", encoder.encode(run.args))),
-          failed(write("stdin", run.stdin ?? new Uint8Array(0)))
-        ],
-        { concurrency: "unbounded" }
+    const start = Effect.fnUntraced(function* (run: SlotRunFiles) {
+      const stdout = yield* openPipe(`${folder}/out`)
+      const stderr = yield* openPipe(`${folder}/err`)
+      if (run.stdin !== undefined) {
+        yield* failed(fs.writeFile(`${folder}/stdin`, run.stdin))
+      }
+      const input = run.stdin === undefined ? "input=/dev/null" : "input=$slot/stdin"
+      // To a tmpfs: handing some kilobytes to a thread takes longer than writing them.
+      yield* failed(
+        Effect.try({
+          try: () => {
+            Fs.writeFileSync(`${folder}/launch`, `${input}\n${run.launch}`)
+            if (run.inner !== "") Fs.writeFileSync(`${folder}/inner`, run.inner)
+            if (run.args !== "") Fs.writeFileSync(`${folder}/args`, run.args)
+          },
+          catch: (cause) => ({ message: String(cause) })
+        })
+      )
+      yield* Deferred.await(shell.exited).pipe(
+        Effect.zipRight(Effect.zip(endPipe(`${folder}/out`), endPipe(`${folder}/err`))),
+        Effect.interruptible,
+        Effect.forkScoped
       )
       const exit = yield* Deferred.make<SlotExit, SandboxError.SandboxError>()
       yield* Effect.sync(() => shell.control.write("run\n"))
       let isOver = false
       let isKilled = false
       const begun = yield* Clock.currentTimeNanos
-      yield* Effect.gen(function*() {
+      yield* Effect.gen(function* () {
         const started = yield* nextReport(shell)
         const ended = started.said === "start" ? yield* nextReport(shell) : started
         isOver = true

@@ -130,8 +130,10 @@ while read -r go; do
   fi
   # Nobody has opened the pipes for writing: the worker waits for their end.
   [ -n "$launched" ] || { : >"$slot/out"; : >"$slot/err"; }
+  # Secrets, and memory.
   : >"$slot/args"
   : >"$slot/inner"
+  : >"$slot/stdin"
   if [ -n "$fault" ]; then report "fault $fault"; else report "exit $code"; fi
   umount -n "$mountpoint" 2>/dev/null || umount -n -l "$mountpoint" 2>/dev/null
 done

@@ -20,7 +20,7 @@ export const folders: Effect.Effect<ReadonlyArray<string>> = Effect.map(
 
 /** The absolute path of a program. */
 export const find = (name: string): Effect.Effect<Option.Option<string>, never, FileSystem.FileSystem> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     return yield* Effect.findFirst(
       (yield* folders).map((folder) => `${folder}/${name}`),
@@ -37,7 +37,12 @@ export const findAll = (
   names: Iterable<string>
 ): Effect.Effect<ReadonlyMap<string, string>, never, FileSystem.FileSystem> =>
   Effect.map(
-    Effect.forEach(names, (name) => Effect.map(find(name), Option.map((path) => [name, path] as const))),
+    Effect.forEach(names, (name) =>
+      Effect.map(
+        find(name),
+        Option.map((path) => [name, path] as const)
+      )
+    ),
     (found) => new Map(found.flatMap(Option.toArray))
   )
 
@@ -58,11 +63,8 @@ const text = <E>(stream: Stream.Stream<Uint8Array, E>) =>
   )
 
 /** Runs a program to its end, with its messages in English. */
-export const ask = (
-  program: string,
-  ...args: ReadonlyArray<string>
-): Effect.Effect<Answer, never, CommandExecutor> =>
-  Effect.gen(function*() {
+export const ask = (program: string, ...args: ReadonlyArray<string>): Effect.Effect<Answer, never, CommandExecutor> =>
+  Effect.gen(function* () {
     const path = (yield* folders).join(":")
     const process = yield* Command.start(
       Command.make(program, ...args).pipe(Command.env({ PATH: path, LC_ALL: "C", LIBMOUNT_FORCE_MOUNT2: "always" }))

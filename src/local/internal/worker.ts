@@ -14,7 +14,6 @@ import * as Console from "effect/Console"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import { pipe } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
@@ -23,6 +22,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { createServer } from "node:http"
 import * as ContreeServer from "../ContreeServer.js"
+import { EngineError } from "../EngineError.js"
 import { Sandbox } from "../Sandbox.js"
 import * as EngineLayer from "./engineLayer.js"
 import { packageDirectory } from "./packageDirectory.js"
@@ -34,7 +34,17 @@ const answer = (value: typeof WorkerAnswer.Type) =>
 const server = ({ engine, listen, token }: typeof WorkerSettings.Type) =>
   HttpApiBuilder.serve().pipe(
     Layer.provide(ContreeServer.layer(Option.fromNullable(token))),
-    Layer.provideMerge(NodeHttpServer.layer(createServer, listen._tag === "Socket" ? { path: listen.path } : listen)),
+    Layer.provideMerge(
+      Layer.mapError(
+        NodeHttpServer.layer(createServer, listen._tag === "Socket" ? { path: listen.path } : listen),
+        ({ cause }) =>
+          new EngineError({
+            detail: `it cannot listen: ${cause instanceof Error ? cause.message : String(cause)}`,
+            suggestion:
+              listen._tag === "Socket" ? "Name another data folder" : "Name another address with --host and --port"
+          })
+      )
+    ),
     Layer.provideMerge(EngineLayer.layer(engine, [packageDirectory, process.execPath])),
     Layer.provide(NodeHttpClient.layerUndici)
   )
@@ -60,13 +70,15 @@ const run = (settings: typeof WorkerSettings.Type, ownerGone: Effect.Effect<void
     Effect.catchAllCause((cause) =>
       Cause.isInterruptedOnly(cause)
         ? Effect.void
-        : answer({
-            _tag: "Failed",
-            detail: pipe(
-              Cause.failureOption(cause),
-              Option.match({ onNone: () => Cause.pretty(cause), onSome: (error) => error.message })
-            )
-          })
+        : answer(
+            Option.match(Cause.failureOption(cause), {
+              onNone: () => ({ _tag: "Failed", detail: Cause.pretty(cause) }),
+              onSome: (error) =>
+                "suggestion" in error
+                  ? { _tag: "Failed", detail: error.detail, suggestion: error.suggestion }
+                  : { _tag: "Failed", detail: error.message }
+            })
+          )
     )
   )
 

@@ -22,6 +22,6 @@ export const WorkerSettings = Schema.parseJson(
 export const WorkerAnswer = Schema.parseJson(
   Schema.Union(
     Schema.TaggedStruct("Ready", { port: Schema.optional(Schema.Int), launcher: Schema.String }),
-    Schema.TaggedStruct("Failed", { detail: Schema.String })
+    Schema.TaggedStruct("Failed", { detail: Schema.String, suggestion: Schema.optional(Schema.String) })
   )
 )

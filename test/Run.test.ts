@@ -1,0 +1,367 @@
+import { assert, describe, expectTypeOf, it } from "@effect/vitest"
+import { DateTime, Duration, Effect, Encoding, Fiber, Option, pipe, TestClock } from "effect"
+import { OperationId } from "../src/api/Images.js"
+import * as Command from "../src/Command.js"
+import type { ContreeClient } from "../src/ContreeClient.js"
+import * as Image from "../src/Image.js"
+import * as Run from "../src/Run.js"
+import * as Scripted from "./fixtures/ScriptedService.js"
+import { image, operationId, record } from "./fixtures/ScriptedService.js"
+
+const spawn = "POST /v1/instances"
+const poll = `GET /v1/operations/${operationId}`
+const madeId = "9a9e6679-7425-40de-944b-e07fc1f90ae7"
+const patch = `PATCH /v1/images/${madeId}/tag`
+
+/** What the service says of a process that ended, with `changes` to it. */
+const processResult = (changes: {
+  readonly state?: object | null
+  readonly resources?: object | null
+  readonly stdout?: object | null
+  readonly stderr?: object | null
+}) => ({
+  resources: { elapsed_time: 2.5, max_rss: 1000 },
+  state: { exit_code: 0, signal: -1, pid: 7, timed_out: false, core_dump: false, continued: false, stopped: false },
+  stdout: { value: "", encoding: "ascii", truncated: false },
+  stderr: { value: "", encoding: "ascii", truncated: false },
+  ...changes
+})
+
+const over = (result: object | null, fields: object = { result: { image: madeId, tag: null } }) => ({
+  [spawn]: Scripted.json({ uuid: operationId, image: image.id }, 201),
+  [poll]: Scripted.json(Scripted.operation("SUCCESS", { metadata: { command: "true", result }, ...fields }))
+})
+
+const on = <A, E>(scripts: Readonly<Record<string, Scripted.Script>>, effect: Effect.Effect<A, E, ContreeClient>) => {
+  const service = Scripted.make(scripts)
+  return Effect.map(Effect.either(effect).pipe(Effect.provide(service.layer())), (result) => ({
+    service,
+    value: result._tag === "Right" ? result.right : undefined,
+    error: result._tag === "Left" ? result.left : undefined
+  }))
+}
+
+/** The result of a command that ended so. */
+const ended = (result: object | null) =>
+  Effect.flatMap(on(over(result), Image.run(image.id, "true", { disposable: true })), ({ error, value }) =>
+    value === undefined ? Effect.fail(error) : Effect.succeed(value)
+  )
+
+describe("the request of a run", () => {
+  const plain = { image: image.id, disposable: false, truncate_output_at: 1_048_576 }
+  const rows: ReadonlyArray<readonly [what: string, command: Command.Command | string, body: object]> = [
+    ["a text is a shell command", "echo $HOME", { command: "echo $HOME", shell: true }],
+    ["a shell command", Command.shell("a | b"), { command: "a | b", shell: true }],
+    ["an executable", Command.exec("/bin/ls", "-l", "a b"), { command: "/bin/ls", args: ["-l", "a b"], shell: false }],
+    ["an executable alone", Command.exec("ls"), { command: "ls", args: [], shell: false }],
+    [
+      "variables, one of which is taken away",
+      Command.shell("x").pipe(Command.env({ A: "1", PATH: null, E: "" })),
+      { command: "x", shell: true, env: { A: "1", PATH: null, E: "" } }
+    ],
+    [
+      "a working directory",
+      Command.shell("x").pipe(Command.workingDirectory("/a b/c")),
+      { command: "x", shell: true, cwd: "/a b/c" }
+    ],
+    [
+      "plain input",
+      Command.shell("x").pipe(Command.stdin("a\tb\n")),
+      { command: "x", shell: true, stdin: { value: "a\tb\n", encoding: "ascii", close: true } }
+    ],
+    [
+      "input that is not ASCII",
+      Command.shell("x").pipe(Command.stdin("é")),
+      { command: "x", shell: true, stdin: { value: "w6k=", encoding: "base64", close: true } }
+    ],
+    [
+      "input as bytes",
+      Command.shell("x").pipe(Command.stdin(Uint8Array.of(0, 255))),
+      { command: "x", shell: true, stdin: { value: "AP8=", encoding: "base64", close: true } }
+    ],
+    [
+      "empty input",
+      Command.shell("x").pipe(Command.stdin("")),
+      { command: "x", shell: true, stdin: { value: "", encoding: "ascii", close: true } }
+    ],
+    ["a time limit, rounded up", Command.shell("x").pipe(Command.timeout("1001 millis")), { command: "x", shell: true, timeout: 2 }],
+    ["a time limit of whole seconds", Command.shell("x").pipe(Command.timeout("3 seconds")), { command: "x", shell: true, timeout: 3 }],
+    ["no time", Command.shell("x").pipe(Command.timeout(0)), { command: "x", shell: true, timeout: 1 }],
+    [
+      "an output limit",
+      Command.shell("x").pipe(Command.outputLimitBytes(0)),
+      { command: "x", shell: true, truncate_output_at: 0 }
+    ]
+  ]
+  it.effect.each(rows)("has what was set and nothing else: %s", ([_what, command, body]) =>
+    Effect.gen(function* () {
+      const { service } = yield* on(over(processResult({})), Image.run(image.id, command))
+      assert.deepStrictEqual(service.of(spawn)[0]?.body, { ...plain, ...body })
+    })
+  )
+
+  it.effect("says when nothing is kept", () =>
+    Effect.gen(function* () {
+      const { service } = yield* on(over(processResult({})), Image.run(image.id, "true", { disposable: true }))
+      assert.deepStrictEqual(service.of(spawn)[0]?.body, { ...plain, command: "true", shell: true, disposable: true })
+    })
+  )
+
+  it.effect("names the image by what it was given: an image, a UUID, a tag, a reference", () =>
+    Effect.gen(function* () {
+      const known = new Image.Image({ id: image.id, tag: Option.some("x"), createdAt: Option.none() })
+      for (const [input, name] of [
+        [known, image.id],
+        [image.id, image.id],
+        ["ubuntu:latest", "tag:ubuntu:latest"],
+        ["docker://ubuntu", "tag:ubuntu"],
+        [yield* Image.use("tag:a"), "tag:a"]
+      ] as const) {
+        const { service } = yield* on(over(processResult({})), pipe(input, Image.run("true")))
+        assert.propertyVal(service.of(spawn)[0]?.body, "image", name)
+      }
+    })
+  )
+
+  it.effect("that is out of bounds is refused without any request", () =>
+    Effect.gen(function* () {
+      for (const command of [
+        Command.shell("x").pipe(Command.workingDirectory("relative")),
+        Command.shell("x").pipe(Command.outputLimitBytes(10_485_761)),
+        Command.shell("x").pipe(Command.outputLimitBytes(-1)),
+        Command.shell("x").pipe(Command.timeout(Duration.infinity)),
+        Command.shell("")
+      ]) {
+        const { error, service } = yield* on({}, Image.run("ubuntu:latest", command))
+        assert.strictEqual(error?._tag, "RequestRejected")
+        assert.isEmpty(service.requests)
+      }
+    })
+  )
+})
+
+describe("the result of a run", () => {
+  it.effect("has the exit code, the output and the time of the command", () =>
+    Effect.gen(function* () {
+      const run = yield* ended(
+        processResult({
+          state: { exit_code: 3, signal: -1 },
+          stdout: { value: "out\n", encoding: "ascii" },
+          stderr: { value: "err", encoding: "ascii", truncated: true }
+        })
+      )
+      assert.deepStrictEqual([run.exitCode, run.signal, run.timedOut], [3, Option.none(), false])
+      assert.deepStrictEqual([run.stdout.text, run.stdout.truncated], ["out\n", false])
+      assert.deepStrictEqual([run.stderr.text, run.stderr.truncated], ["err", true])
+      assert.deepStrictEqual(run.elapsed, Duration.millis(2500))
+      assert.strictEqual(run.operationId, operationId)
+      assert.notProperty(run, "image")
+    })
+  )
+
+  const ends: ReadonlyArray<readonly [state: object, exitCode: number, signal: number | undefined]> = [
+    [{ exit_code: 0, signal: -1 }, 0, undefined],
+    [{ exit_code: 0, signal: 0 }, 0, undefined],
+    [{ exit_code: 255, signal: -1 }, 255, undefined],
+    [{ exit_code: -1, signal: 9 }, 137, 9],
+    [{ exit_code: -1, signal: 15 }, 143, 15],
+    [{ exit_code: 137, signal: 9 }, 137, 9],
+    [{ exit_code: -1, signal: -1 }, 128, undefined],
+    [{}, 128, undefined]
+  ]
+  it.effect.each(ends)("reads the state %j", ([state, exitCode, signal]) =>
+    Effect.gen(function* () {
+      const run = yield* ended(processResult({ state }))
+      assert.deepStrictEqual([run.exitCode, run.signal], [exitCode, Option.fromNullable(signal)])
+      assert.strictEqual(Run.succeeded(run), exitCode === 0)
+    })
+  )
+
+  it.effect("says that the command ran out of time, which is no success", () =>
+    Effect.gen(function* () {
+      const run = yield* ended(processResult({ state: { exit_code: 0, signal: -1, timed_out: true } }))
+      assert.isTrue(run.timedOut)
+      assert.isFalse(Run.succeeded(run))
+    })
+  )
+
+  const streams: ReadonlyArray<readonly [what: string, stream: object | null, text: string, bytes: ReadonlyArray<number>]> = [
+    ["base64", { value: "AP/DqQ==", encoding: "base64" }, "\0\ufffdé", [0, 255, 0xc3, 0xa9]],
+    ["ascii", { value: "ab", encoding: "ascii" }, "ab", [97, 98]],
+    ["text that is not ASCII under the name ascii", { value: "é", encoding: "ascii" }, "é", [0xc3, 0xa9]],
+    ["no encoding", { value: "ab" }, "ab", [97, 98]],
+    ["null", null, "", []]
+  ]
+  it.effect.each(streams)("reads a stream with %s", ([_what, stream, text, bytes]) =>
+    Effect.gen(function* () {
+      const run = yield* ended(processResult({ stdout: stream, stderr: stream }))
+      for (const output of [run.stdout, run.stderr]) {
+        assert.strictEqual(output.text, text)
+        assert.deepStrictEqual([...output.bytes], bytes)
+      }
+    })
+  )
+
+  it.effect("takes the time from the operation where the service does not measure the process", () =>
+    Effect.gen(function* () {
+      for (const resources of [{ elapsed_time: -1 }, {}, null]) {
+        const { value } = yield* on(
+          over(processResult({ resources }), { duration: 4 }),
+          Image.run(image.id, "true", { disposable: true })
+        )
+        assert.deepStrictEqual(value?.elapsed, Duration.seconds(4))
+      }
+      assert.deepStrictEqual((yield* ended(processResult({ resources: null }))).elapsed, Duration.zero)
+    })
+  )
+
+  it.effect("that is missing or cannot be read is a typed error", () =>
+    Effect.gen(function* () {
+      const absent = yield* Effect.flip(ended(null))
+      assert.strictEqual(absent?._tag, "UnexpectedResponse")
+      assert.include(absent?.message, "succeeded without a result")
+      const wrong = { ...over(processResult({ stdout: { value: "%", encoding: "base64" } })), ...cancel }
+      const { error, service } = yield* on(wrong, Image.run(image.id, "true", { disposable: true }))
+      assert.strictEqual(error?._tag, "UnexpectedResponse")
+      assert.include(error?.message, "is not base64")
+      assert.strictEqual(service.log().at(-1), `DELETE /v1/operations/${operationId}`)
+    })
+  )
+  const cancel = { [`DELETE /v1/operations/${operationId}`]: Scripted.failure(409) }
+})
+
+describe("a kept run", () => {
+  it.effect("gives the image that it made", () =>
+    Effect.gen(function* () {
+      for (const fields of [{ result: { image: madeId, tag: null } }, { result_image_uuid: madeId }]) {
+        const { service, value } = yield* on(over(processResult({}), fields), Image.run(image.id, "true"))
+        assert.strictEqual<string | undefined>(value?.image.id, madeId)
+        assert.deepStrictEqual(service.log(), [spawn, poll])
+      }
+    })
+  )
+
+  it.effect("without an image is a typed error", () =>
+    Effect.gen(function* () {
+      const { error } = yield* on(over(processResult({}), {}), Image.run(image.id, "true"))
+      assert.strictEqual(error?._tag, "UnexpectedResponse")
+      assert.include(error?.message, "succeeded without an image")
+    })
+  )
+
+  it.effect("gets its tag when the command has succeeded", () =>
+    Effect.gen(function* () {
+      const { service, value } = yield* on(
+        { ...over(processResult({})), [patch]: Scripted.json(record({ uuid: madeId, tag: "another" })) },
+        Image.run(image.id, "true", { tag: "mine:1" })
+      )
+      assert.deepStrictEqual(service.log(), [spawn, poll, patch])
+      assert.deepStrictEqual(service.of(patch)[0]?.body, { tag: "mine:1" })
+      assert.strictEqual<string | undefined>(value?.image.id, madeId)
+      assert.deepStrictEqual(value?.image.tag, Option.some("mine:1"))
+      assert.deepStrictEqual(value?.image.createdAt, Option.map(DateTime.make("2024-01-01T12:00:00Z"), DateTime.toUtc))
+    })
+  )
+
+  it.effect("gets no tag when the command has failed", () =>
+    Effect.gen(function* () {
+      for (const state of [{ exit_code: 1 }, { exit_code: -1, signal: 9 }, { exit_code: 0, timed_out: true }]) {
+        const { service, value } = yield* on(
+          over(processResult({ state })),
+          Image.run(image.id, "true", { tag: "mine:1" })
+        )
+        assert.deepStrictEqual(service.log(), [spawn, poll])
+        assert.deepStrictEqual(value?.image.tag, Option.none())
+      }
+    })
+  )
+
+  it.effect("refuses a tag that cannot be given before the command runs", () =>
+    Effect.gen(function* () {
+      const { error, service } = yield* on({}, Image.run(image.id, "true", { tag: "not a tag" }))
+      assert.strictEqual(error?._tag, "InvalidImageRef")
+      assert.isEmpty(service.requests)
+    })
+  )
+
+  it.effect("waits as its own policy says", () =>
+    Effect.gen(function* () {
+      const service = Scripted.make({
+        [spawn]: Scripted.json({ uuid: operationId }, 201),
+        [poll]: Scripted.json(Scripted.operation("EXECUTING")),
+        [`DELETE /v1/operations/${operationId}`]: Scripted.empty(202)
+      })
+      const wait = { schedule: Scripted.everySecond.schedule, deadline: "3500 millis" } as const
+      const fiber = yield* Effect.fork(
+        Effect.flip(Image.run(image.id, "sleep 9", { wait })).pipe(Effect.provide(service.layer()))
+      )
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* Fiber.join(fiber))._tag, "TimedOut")
+      assert.lengthOf(service.of(poll), 4)
+    })
+  )
+})
+
+describe("Run.orFail", () => {
+  const output = (text: string) => new Run.Output({ bytes: new TextEncoder().encode(text), truncated: false })
+  const base: Run.Run = {
+    _tag: "Run",
+    operationId: OperationId.make(operationId),
+    exitCode: 0,
+    signal: Option.none(),
+    timedOut: false,
+    stdout: output("the output\n"),
+    stderr: output(""),
+    elapsed: Duration.zero
+  }
+
+  it.effect("gives a run that succeeded as it is", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* Run.orFail(base), base)
+      const kept: Run.Kept = {
+        ...base,
+        image: new Image.Image({ id: image.id, tag: Option.none(), createdAt: Option.none() })
+      }
+      assert.strictEqual((yield* Run.orFail(kept)).image, kept.image)
+      expectTypeOf(Run.orFail(kept)).toEqualTypeOf<Effect.Effect<Run.Kept, Run.CommandFailed>>()
+    })
+  )
+
+  const rows: ReadonlyArray<readonly [changes: Partial<Run.Run>, message: string]> = [
+    [{ exitCode: 2 }, `The command exited with code 2 (operation ${operationId}): the output`],
+    [{ exitCode: 2, stderr: output("no such file\n") }, `The command exited with code 2 (operation ${operationId}): no such file`],
+    [{ exitCode: 137, signal: Option.some(9) }, `The command was ended by signal 9 (operation ${operationId}): the output`],
+    [{ timedOut: true, exitCode: 137, signal: Option.some(9) }, `The command ran out of time (operation ${operationId}): the output`],
+    [{ exitCode: 1, stdout: output("") }, `The command exited with code 1 (operation ${operationId})`]
+  ]
+  it.effect.each(rows)("fails with how it ended and the end of its output: %j", ([changes, message]) =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(Run.orFail({ ...base, ...changes }))
+      assert.strictEqual(error._tag, "CommandFailed")
+      assert.strictEqual(error.message, message)
+    })
+  )
+
+  it.effect("keeps the last 2000 characters of each stream", () =>
+    Effect.gen(function* () {
+      const long = `${"x".repeat(5000)}end`
+      const error = yield* Effect.flip(Run.orFail({ ...base, exitCode: 1, stdout: output(long), stderr: output(long) }))
+      for (const tail of [error.stdoutTail, error.stderrTail]) {
+        assert.lengthOf(tail, 2000)
+        assert.isTrue(tail.endsWith("end"))
+      }
+    })
+  )
+})
+
+describe("Run.Output", () => {
+  it.effect("is what the process wrote, also where the service had to encode it", () =>
+    Effect.gen(function* () {
+      const bytes = Uint8Array.from({ length: 256 }, (_, byte) => byte)
+      const stdout = { value: Encoding.encodeBase64(bytes), encoding: "base64", truncated: true }
+      const run = yield* ended(processResult({ stdout }))
+      assert.deepStrictEqual(run.stdout.bytes, bytes)
+      assert.isTrue(run.stdout.truncated)
+    })
+  )
+})
