@@ -106,8 +106,7 @@ export const shell = (script: string): Command => make(Program.Shell({ script })
  * @since 0.1.0
  * @category constructors
  */
-export const exec = (file: string, ...args: ReadonlyArray<string>): Command =>
-  make(Program.Executable({ file, args }))
+export const exec = (file: string, ...args: ReadonlyArray<string>): Command => make(Program.Executable({ file, args }))
 
 /**
  * Quotes a text so that a POSIX shell reads it as one word.
@@ -169,10 +168,7 @@ export const env: {
 export const workingDirectory: {
   (path: string): (self: Command) => Command
   (self: Command, path: string): Command
-} = dual(
-  2,
-  (self: Command, path: string): Command => new Command({ ...self, workingDirectory: Option.some(path) })
-)
+} = dual(2, (self: Command, path: string): Command => new Command({ ...self, workingDirectory: Option.some(path) }))
 
 const utf8 = new TextEncoder()
 
@@ -217,10 +213,7 @@ export const timeout: {
 export const outputLimitBytes: {
   (bytes: number): (self: Command) => Command
   (self: Command, bytes: number): Command
-} = dual(
-  2,
-  (self: Command, bytes: number): Command => new Command({ ...self, outputLimitBytes: Option.some(bytes) })
-)
+} = dual(2, (self: Command, bytes: number): Command => new Command({ ...self, outputLimitBytes: Option.some(bytes) }))
 
 /**
  * Tells whether a value is a command.

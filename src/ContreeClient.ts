@@ -237,7 +237,7 @@ export const make = Effect.fnUntraced(function* (
       ParseResult.isParseError(error) ? new ResponseShape({ cause: error }) : error
     )
   })
-  const call = <A>(name: string, request: RequestInfo, effect: Effect.Effect<A, unknown>) =>
+  const call = <A, E>(name: string, request: RequestInfo, effect: Effect.Effect<A, E>) =>
     effect.pipe(
       Effect.catchAll((error) =>
         Effect.flatMap(Transport.scrub(config), (scrub) => Effect.fail(toRequestError(request, error, scrub)))

@@ -69,9 +69,7 @@ export class Image extends Pipeable.Class(
  * @since 0.1.0
  * @category models
  */
-export class LazyImage extends Pipeable.Class(
-  Data.TaggedClass("LazyImage")<{ readonly ref: ImageRef.ImageRef }>
-) {}
+export class LazyImage extends Pipeable.Class(Data.TaggedClass("LazyImage")<{ readonly ref: ImageRef.ImageRef }>) {}
 
 /**
  * Whatever names an image: an image, a reference, or a reference as text.
@@ -99,9 +97,7 @@ const under = (tag: ImageTag.ImageTag, record: ImageRecord): Image =>
 const isImage = (u: unknown): u is Image | LazyImage => u instanceof Image || u instanceof LazyImage
 
 /** Where the API finds an image: by its id, or by a tag. */
-type Locator =
-  | { readonly _tag: "Id"; readonly id: ImageId }
-  | { readonly _tag: "Tag"; readonly tag: ImageTag.ImageTag }
+type Locator = { readonly _tag: "Id"; readonly id: ImageId } | { readonly _tag: "Tag"; readonly tag: ImageTag.ImageTag }
 
 const locate = (input: Input): Effect.Effect<Locator, InvalidImageRef> => {
   if (isImage(input)) return input._tag === "Image" ? Effect.succeed({ _tag: "Id", id: input.id }) : locate(input.ref)
@@ -290,9 +286,7 @@ export const oci = Effect.fn("Image.oci")(function* (
   const tag = yield* options.tag === undefined
     ? Effect.flatMap(ImageRef.toOci(ref), ImageRef.localTag)
     : ImageTag.fromString(options.tag)
-  return yield* look({ _tag: "Tag", tag }).pipe(
-    Effect.catchTag("NotFound", () => importFrom(ref, { ...options, tag }))
-  )
+  return yield* look({ _tag: "Tag", tag }).pipe(Effect.catchTag("NotFound", () => importFrom(ref, { ...options, tag })))
 })
 
 /**
@@ -368,16 +362,18 @@ const defaultOutputLimitBytes = 1_048_576
 /**
  * The contract leaves open how a server refuses a run of an unknown tag, so a refused one is looked up.
  */
-const explainRefusal = (locator: Locator) => (error: StartError): Effect.Effect<never, StartError, ContreeClient> => {
-  if (error._tag === "NotFound") return Effect.fail(missing(locator, error))
-  if (error._tag !== "RequestRejected" || error.status === undefined) return Effect.fail(error)
-  return look(locator).pipe(
-    Effect.matchEffect({
-      onFailure: (reason) => Effect.fail(reason._tag === "NotFound" ? missing(locator, error) : error),
-      onSuccess: () => Effect.fail(error)
-    })
-  )
-}
+const explainRefusal =
+  (locator: Locator) =>
+  (error: StartError): Effect.Effect<never, StartError, ContreeClient> => {
+    if (error._tag === "NotFound") return Effect.fail(missing(locator, error))
+    if (error._tag !== "RequestRejected" || error.status === undefined) return Effect.fail(error)
+    return look(locator).pipe(
+      Effect.matchEffect({
+        onFailure: (reason) => Effect.fail(reason._tag === "NotFound" ? missing(locator, error) : error),
+        onSuccess: () => Effect.fail(error)
+      })
+    )
+  }
 
 const runResult = Effect.fnUntraced(function* (operation: OperationDetail) {
   const result = Option.flatMap(operation.metadata, (metadata) => metadata.result)
@@ -415,7 +411,8 @@ const runEither = Effect.fn("Image.run")(function* (
   const locator = yield* locate(image)
   const disposable = options.disposable === true
   // A tag that cannot be given must be known before the command has run.
-  const tag = options.disposable === true || options.tag === undefined ? undefined : yield* ImageTag.fromString(options.tag)
+  const tag =
+    options.disposable === true || options.tag === undefined ? undefined : yield* ImageTag.fromString(options.tag)
   yield* Effect.annotateCurrentSpan("contree.image", locator._tag === "Id" ? locator.id : locator.tag)
 
   const request = spawnRequest(locator, command, disposable)
@@ -504,10 +501,7 @@ export const tagAs: {
   (
     tag: ImageTag.ImageTag | string
   ): (image: Input) => Effect.Effect<Image, InvalidImageRef | RequestError, ContreeClient>
-  (
-    image: Input,
-    tag: ImageTag.ImageTag | string
-  ): Effect.Effect<Image, InvalidImageRef | RequestError, ContreeClient>
+  (image: Input, tag: ImageTag.ImageTag | string): Effect.Effect<Image, InvalidImageRef | RequestError, ContreeClient>
 } = dual(
   2,
   Effect.fn("Image.tagAs")(function* (image: Input, input: ImageTag.ImageTag | string) {
@@ -616,7 +610,5 @@ export const stream = (options: ListOptions = {}): Stream.Stream<Image, RequestE
  * @since 0.1.0
  * @category getters
  */
-export const list = (
-  options: ListOptions = {}
-): Effect.Effect<ReadonlyArray<Image>, RequestError, ContreeClient> =>
+export const list = (options: ListOptions = {}): Effect.Effect<ReadonlyArray<Image>, RequestError, ContreeClient> =>
   stream(options).pipe(Stream.runCollect, Effect.map(Chunk.toReadonlyArray))

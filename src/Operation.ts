@@ -71,15 +71,12 @@ export interface ListOptions extends TimeWindow {
  * @since 0.1.0
  * @category getters
  */
-export const stream = (
-  options: ListOptions = {}
-): Stream.Stream<OperationSummary, RequestError, ContreeClient> =>
+export const stream = (options: ListOptions = {}): Stream.Stream<OperationSummary, RequestError, ContreeClient> =>
   Listing.stream({
     name: "Operation.stream",
     window: options,
     number: undefined,
-    page: (client, page) =>
-      client.operations.list({ ...page, kind: options.kind, status: options.status }),
+    page: (client, page) => client.operations.list({ ...page, kind: options.kind, status: options.status }),
     id: (operation) => operation.id
   })
 
@@ -98,8 +95,7 @@ export const cancel = Effect.fn("Operation.cancel")(function* (id: OperationId) 
 const cleanupLimit = Duration.seconds(10)
 
 /** A cleanup runs where nothing can be interrupted; without `interruptible` the limit would wait for it too. */
-const withinLimit = <A, E>(cleanup: Effect.Effect<A, E>) =>
-  Effect.timeout(Effect.interruptible(cleanup), cleanupLimit)
+const withinLimit = <A, E>(cleanup: Effect.Effect<A, E>) => Effect.timeout(Effect.interruptible(cleanup), cleanupLimit)
 
 const cancelQuietly = (client: ContreeClient.Service, id: OperationId): Effect.Effect<void> =>
   withinLimit(client.operations.cancel(id)).pipe(Effect.ignoreLogged)
@@ -193,9 +189,7 @@ export const wait = Effect.fn("Operation.wait")(function* (
 ): Effect.fn.Return<OperationDetail, WaitError, ContreeClient> {
   const client = yield* ContreeClient
   yield* Effect.annotateCurrentSpan("contree.operation", id)
-  return yield* Effect.uninterruptibleMask((restore) =>
-    waitOrCancel(client, id, policy ?? client.policy.wait, restore)
-  )
+  return yield* Effect.uninterruptibleMask((restore) => waitOrCancel(client, id, policy ?? client.policy.wait, restore))
 })
 
 /**

@@ -5,7 +5,11 @@ import * as Command from "../src/Command.js"
 
 /** What a real shell prints for a script. */
 const shell = (script: string): string =>
-  execFileSync("/bin/sh", ["-c", script], { encoding: "utf8", env: { HOME: "/home" }, stdio: ["ignore", "pipe", "pipe"] })
+  execFileSync("/bin/sh", ["-c", script], {
+    encoding: "utf8",
+    env: { HOME: "/home" },
+    stdio: ["ignore", "pipe", "pipe"]
+  })
 
 const script = (command: Command.Command): string =>
   command.program._tag === "Shell" ? command.program.script : assert.fail("not a shell command")
@@ -13,9 +17,9 @@ const script = (command: Command.Command): string =>
 /** Text without NUL, which no argument can hold; half of it has what shells give a meaning to. */
 const word = FastCheck.oneof(
   FastCheck.fullUnicodeString({ maxLength: 20 }),
-  FastCheck.array(FastCheck.constantFrom(..."'\"\\$`!*?[]{}()<>|&;~#%^=- \t\n\ra1é", "🐳", "$HOME", "~", "'\\''"), { maxLength: 12 }).map(
-    (parts) => parts.join("")
-  )
+  FastCheck.array(FastCheck.constantFrom(..."'\"\\$`!*?[]{}()<>|&;~#%^=- \t\n\ra1é", "🐳", "$HOME", "~", "'\\''"), {
+    maxLength: 12
+  }).map((parts) => parts.join(""))
 ).filter((text) => !text.includes("\0"))
 
 describe("Command.quote", () => {

@@ -19,18 +19,42 @@ describe("the settings from the environment", () => {
     [{ NEBIUS_API_KEY: "t" }, hosted],
     [{ NEBIUS_API_KEY: "other", CONTREE_TOKEN: "t" }, hosted],
     [{ NEBIUS_API_KEY: "t", CONTREE_TOKEN: "" }, hosted],
-    [{ CONTREE_TOKEN: "t", CONTREE_URL: "http://a" }, { ...hosted, baseUrl: "http://a" }],
-    [{ CONTREE_TOKEN: "t", CONTREE_BASE_URL: "http://b" }, { ...hosted, baseUrl: "http://b" }],
-    [{ CONTREE_TOKEN: "t", CONTREE_BASE_URL: "http://b", CONTREE_URL: "http://a" }, { ...hosted, baseUrl: "http://a" }],
-    [{ CONTREE_TOKEN: "t", CONTREE_BASE_URL: "http://b", CONTREE_URL: "" }, { ...hosted, baseUrl: "http://b" }],
-    [{ CONTREE_TOKEN: "t", CONTREE_PROJECT: "p" }, { ...hosted, project: "p" }],
-    [{ CONTREE_TOKEN: "t", NEBIUS_PROJECT_ID: "q" }, { ...hosted, project: "q" }],
-    [{ CONTREE_TOKEN: "t", NEBIUS_AI_PROJECT: "r" }, { ...hosted, project: "r" }],
+    [
+      { CONTREE_TOKEN: "t", CONTREE_URL: "http://a" },
+      { ...hosted, baseUrl: "http://a" }
+    ],
+    [
+      { CONTREE_TOKEN: "t", CONTREE_BASE_URL: "http://b" },
+      { ...hosted, baseUrl: "http://b" }
+    ],
+    [
+      { CONTREE_TOKEN: "t", CONTREE_BASE_URL: "http://b", CONTREE_URL: "http://a" },
+      { ...hosted, baseUrl: "http://a" }
+    ],
+    [
+      { CONTREE_TOKEN: "t", CONTREE_BASE_URL: "http://b", CONTREE_URL: "" },
+      { ...hosted, baseUrl: "http://b" }
+    ],
+    [
+      { CONTREE_TOKEN: "t", CONTREE_PROJECT: "p" },
+      { ...hosted, project: "p" }
+    ],
+    [
+      { CONTREE_TOKEN: "t", NEBIUS_PROJECT_ID: "q" },
+      { ...hosted, project: "q" }
+    ],
+    [
+      { CONTREE_TOKEN: "t", NEBIUS_AI_PROJECT: "r" },
+      { ...hosted, project: "r" }
+    ],
     [
       { CONTREE_TOKEN: "t", NEBIUS_AI_PROJECT: "r", NEBIUS_PROJECT_ID: "q", CONTREE_PROJECT: "p" },
       { ...hosted, project: "p" }
     ],
-    [{ CONTREE_TOKEN: "t", NEBIUS_AI_PROJECT: "r", NEBIUS_PROJECT_ID: "q" }, { ...hosted, project: "q" }],
+    [
+      { CONTREE_TOKEN: "t", NEBIUS_AI_PROJECT: "r", NEBIUS_PROJECT_ID: "q" },
+      { ...hosted, project: "q" }
+    ],
     [{ CONTREE_TOKEN: "t", CONTREE_PROJECT: "", CONTREE_URL: "", CONTREE_BASE_URL: "" }, hosted]
   ]
   it.effect.each(rows)("are those of the first name that is set: %j", ([environment, settings]) =>
@@ -52,7 +76,10 @@ describe("the settings from the environment", () => {
     Effect.gen(function* () {
       const provider = ConfigProvider.fromMap(new Map([["CONTREE_TOKEN", "very-secret"]]))
       const config = yield* provider.load(ContreeConfig.fromEnvironment)
-      assert.notInclude(inspect(config, { depth: 9, showHidden: true }) + JSON.stringify(config) + String(config), "very-secret")
+      assert.notInclude(
+        inspect(config, { depth: 9, showHidden: true }) + JSON.stringify(config) + String(config),
+        "very-secret"
+      )
     })
   )
 })
@@ -82,7 +109,12 @@ describe("ContreeClient.layerConfig", () => {
       const error = yield* Effect.flatMap(ContreeClient.ContreeClient, ({ account }) => account.whoami).pipe(
         Effect.provide(Layer.provide(client, Layer.succeed(HttpClient.HttpClient, service.httpClient))),
         Effect.withConfigProvider(
-          ConfigProvider.fromMap(new Map([["MY_TOKEN", "mine"], ["MY_URL", `${Scripted.baseUrl}/x/`]]))
+          ConfigProvider.fromMap(
+            new Map([
+              ["MY_TOKEN", "mine"],
+              ["MY_URL", `${Scripted.baseUrl}/x/`]
+            ])
+          )
         ),
         Effect.flip
       )
@@ -98,9 +130,7 @@ describe("ContreeClient.layerConfig", () => {
     expectTypeOf(ContreeClient.layerWith).returns.toEqualTypeOf<
       Layer.Layer<ContreeClient.ContreeClient, never, HttpClient.HttpClient>
     >()
-    expectTypeOf(ContreeClient.layer).toEqualTypeOf<
-      Layer.Layer<ContreeClient.ContreeClient, ConfigError.ConfigError>
-    >()
+    expectTypeOf(ContreeClient.layer).toEqualTypeOf<Layer.Layer<ContreeClient.ContreeClient, ConfigError.ConfigError>>()
     expectTypeOf(ContreeConfig.fromEnvironment).toEqualTypeOf<Config.Config<ContreeConfig.ContreeConfig>>()
   })
 })

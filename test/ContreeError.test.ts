@@ -1,17 +1,5 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
-import {
-  Cause,
-  Duration,
-  Effect,
-  Exit,
-  Inspectable,
-  Logger,
-  LogLevel,
-  Option,
-  Redacted,
-  Schema,
-  Tracer
-} from "effect"
+import { Cause, Duration, Effect, Exit, Inspectable, Logger, LogLevel, Option, Redacted, Schema, Tracer } from "effect"
 import { inspect } from "node:util"
 import { ContreeClient } from "../src/ContreeClient.js"
 import * as ContreeError from "../src/ContreeError.js"
@@ -19,7 +7,12 @@ import * as Image from "../src/Image.js"
 import * as Scripted from "./fixtures/ScriptedService.js"
 import { image, operationId, token } from "./fixtures/ScriptedService.js"
 
-const fields = { request: { method: "GET", path: "/v1/whoami" }, status: 418, detail: "It broke", suggestion: "Mend it" }
+const fields = {
+  request: { method: "GET", path: "/v1/whoami" },
+  status: 418,
+  detail: "It broke",
+  suggestion: "Mend it"
+}
 
 /** One of each class. */
 const all: { readonly [T in ContreeError.ContreeError["_tag"]]: ContreeError.ContreeError } = {
@@ -37,8 +30,7 @@ const all: { readonly [T in ContreeError.ContreeError["_tag"]]: ContreeError.Con
   UnexpectedResponse: new ContreeError.UnexpectedResponse(fields)
 }
 const errors = Object.values(all)
-const tagsWhere = (test: (error: ContreeError.ContreeError) => boolean) =>
-  errors.filter(test).map(({ _tag }) => _tag)
+const tagsWhere = (test: (error: ContreeError.ContreeError) => boolean) => errors.filter(test).map(({ _tag }) => _tag)
 
 describe("every error", () => {
   it("says in one sentence what happened, where, and what to do", () => {
@@ -208,7 +200,10 @@ describe("the token", () => {
         ["GET /v1/whoami", me],
         ["POST /v1/instances", spawn]
       ] as const) {
-        const { error, logs, said, spans } = yield* everythingSaid<unknown, unknown>(call, Scripted.make({ [route]: reply }))
+        const { error, logs, said, spans } = yield* everythingSaid<unknown, unknown>(
+          call,
+          Scripted.make({ [route]: reply })
+        )
         assert.isTrue(ContreeError.isContreeError(error))
         // The net is spread where things are: the spans and the log of this call are in it.
         assert.include(said, "http.request.header.authorization")

@@ -1,7 +1,7 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Cause, Chunk, DateTime, Duration, Effect, Exit, Fiber, Option, pipe, Schema, Stream, TestClock } from "effect"
 import * as Command from "../src/Command.js"
-import { ContreeClient } from "../src/ContreeClient.js"
+import type { ContreeClient } from "../src/ContreeClient.js"
 import type { RequestError } from "../src/ContreeError.js"
 import * as Image from "../src/Image.js"
 import { ImageId } from "../src/ImageId.js"
@@ -116,7 +116,10 @@ describe("Image.oci", () => {
 
   it.effect("looks for the tag that it is given, and imports under it", () =>
     Effect.gen(function* () {
-      const { service } = yield* on({ [byTag]: missing, ...imported }, Image.oci("ghcr.io/owner/app:1", { tag: "mine:1" }))
+      const { service } = yield* on(
+        { [byTag]: missing, ...imported },
+        Image.oci("ghcr.io/owner/app:1", { tag: "mine:1" })
+      )
       assert.deepStrictEqual(service.of(byTag)[0]?.query, { tag: "mine:1" })
       assert.deepStrictEqual(service.of(post)[0]?.body, {
         registry: { url: "docker://ghcr.io/owner/app:1" },
@@ -127,7 +130,11 @@ describe("Image.oci", () => {
 
   it.effect("imports nothing when the lookup fails in another way", () =>
     Effect.gen(function* () {
-      for (const [status, tag] of [[500, "Unavailable"], [401, "Unauthorized"], [400, "RequestRejected"]] as const) {
+      for (const [status, tag] of [
+        [500, "Unavailable"],
+        [401, "Unauthorized"],
+        [400, "RequestRejected"]
+      ] as const) {
         const { error, service } = yield* on({ [byTag]: Scripted.failure(status) }, Image.oci("ubuntu:latest"))
         assert.strictEqual(error?._tag, tag)
         assert.deepStrictEqual(service.log(), [byTag])
@@ -171,7 +178,11 @@ describe("Image.importFrom", () => {
 
   it.effect("sends the time limit in whole seconds, rounded up", () =>
     Effect.gen(function* () {
-      for (const [timeout, seconds] of [["1500 millis", 2], ["2 minutes", 120], ["0 seconds", 1]] as const) {
+      for (const [timeout, seconds] of [
+        ["1500 millis", 2],
+        ["2 minutes", 120],
+        ["0 seconds", 1]
+      ] as const) {
         const { service } = yield* on(imported, Image.importFrom("docker://busybox", { timeout }))
         assert.deepStrictEqual(service.of(post)[0]?.body, {
           registry: { url: "docker://docker.io/library/busybox" },
@@ -271,7 +282,10 @@ describe("Image.tagAs and Image.untag", () => {
       const scripts = { ...found, [patch]: Scripted.json(record({ tag: "older" })) }
       const direct = yield* on(scripts, Image.tagAs(image.id, "mine:1"))
       assert.deepStrictEqual([direct.value?.id, direct.value?.tag], [image.id, Option.some("mine:1")])
-      assert.deepStrictEqual(direct.service.requests.map(({ body }) => body), [{ tag: "mine:1" }])
+      assert.deepStrictEqual(
+        direct.service.requests.map(({ body }) => body),
+        [{ tag: "mine:1" }]
+      )
       const looked = yield* on(scripts, pipe("ubuntu:latest", Image.tagAs("mine:1")))
       assert.deepStrictEqual(looked.service.log(), [byTag, byId, patch])
     })
@@ -281,7 +295,10 @@ describe("Image.tagAs and Image.untag", () => {
     Effect.gen(function* () {
       const scripts = { ...found, [del]: Scripted.empty(204) }
       const one = yield* on(scripts, pipe(image.id, Image.untag("mine:1")))
-      assert.deepStrictEqual(one.service.requests.map(({ query }) => query), [{ tag: "mine:1" }])
+      assert.deepStrictEqual(
+        one.service.requests.map(({ query }) => query),
+        [{ tag: "mine:1" }]
+      )
       const every = yield* on(scripts, Image.untagAll("ubuntu:latest"))
       assert.deepStrictEqual(every.service.log(), [byTag, byId, del])
       assert.deepStrictEqual(every.service.of(del)[0]?.query, {})
@@ -354,7 +371,10 @@ describe("Image.list and Image.stream", () => {
       ] as const) {
         const service = listing()
         assert.deepStrictEqual(yield* listed(service, { number }), ids.slice(0, number))
-        assert.deepStrictEqual(queries(service).map(({ limit }) => limit), [...limits])
+        assert.deepStrictEqual(
+          queries(service).map(({ limit }) => limit),
+          [...limits]
+        )
       }
     })
   )
@@ -408,8 +428,14 @@ describe("Image.list and Image.stream", () => {
         [{ kind: "imported" }, { kind: "1" }],
         [{ kind: "run" }, { kind: "0" }],
         [{ since: "24 hours" }, { since: "86400s" }],
-        [{ since: Duration.millis(1500), until: "0 seconds" }, { since: "2s", until: "0s" }],
-        [{ since: noon, until: noon }, { since: "2024-01-01T12:00:00.123+00:00", until: "2024-01-01T12:00:00.123+00:00" }]
+        [
+          { since: Duration.millis(1500), until: "0 seconds" },
+          { since: "2s", until: "0s" }
+        ],
+        [
+          { since: noon, until: noon },
+          { since: "2024-01-01T12:00:00.123+00:00", until: "2024-01-01T12:00:00.123+00:00" }
+        ]
       ]
       for (const [options, query] of asked) {
         const service = listing()
@@ -431,17 +457,22 @@ describe("Image.list and Image.stream", () => {
       const fiber = yield* Effect.fork(listed(slow, { since: "1 hour", until: "1 minute" }))
       yield* TestClock.adjust("1 minute")
       assert.deepStrictEqual(yield* Fiber.join(fiber), ids)
-      assert.deepStrictEqual(queries(slow).map(({ since, until }) => [since, until]), [
-        ["3600s", "60s"],
-        ["3610s", "70s"],
-        ["3620s", "80s"]
-      ])
+      assert.deepStrictEqual(
+        queries(slow).map(({ since, until }) => [since, until]),
+        [
+          ["3600s", "60s"],
+          ["3610s", "70s"],
+          ["3620s", "80s"]
+        ]
+      )
     })
   )
 
   it.effect("fail as the request fails", () =>
     Effect.gen(function* () {
-      const service = Scripted.make({ "GET /v1/images": [Scripted.json({ images: rows.slice(0, 2) }), Scripted.failure(500)] })
+      const service = Scripted.make({
+        "GET /v1/images": [Scripted.json({ images: rows.slice(0, 2) }), Scripted.failure(500)]
+      })
       const given: Array<string> = []
       const exit = yield* Image.stream().pipe(
         Stream.runForEach(({ id }) => Effect.sync(() => given.push(id))),
@@ -449,7 +480,10 @@ describe("Image.list and Image.stream", () => {
         Effect.exit
       )
       assert.deepStrictEqual(given, ids.slice(0, 2))
-      assert.strictEqual(Exit.isFailure(exit) ? Option.getOrThrow(Cause.failureOption(exit.cause))._tag : "", "Unavailable")
+      assert.strictEqual(
+        Exit.isFailure(exit) ? Option.getOrThrow(Cause.failureOption(exit.cause))._tag : "",
+        "Unavailable"
+      )
     })
   )
 

@@ -86,7 +86,9 @@ describe("waiting for an operation", () => {
 
   it.effect("goes on when one look is answered by a passing fault", () =>
     Effect.gen(function* () {
-      const service = Scripted.make({ [poll]: [executing, Scripted.failure(502), Scripted.broken("ECONNRESET"), success] })
+      const service = Scripted.make({
+        [poll]: [executing, Scripted.failure(502), Scripted.broken("ECONNRESET"), success]
+      })
       const fiber = yield* background(
         Operation.wait(operationId),
         service.layer({ retry: { schedule: Schedule.spaced("100 millis") } })
@@ -103,7 +105,9 @@ describe("waiting for an operation", () => {
         ["the registry answered 401", "the registry answered 401"],
         [null, `Operation ${operationId} failed; the server gave no reason`]
       ] as const) {
-        const service = Scripted.make({ [poll]: Scripted.json(Scripted.operation("FAILED", { error, kind: "image_import" })) })
+        const service = Scripted.make({
+          [poll]: Scripted.json(Scripted.operation("FAILED", { error, kind: "image_import" }))
+        })
         const failure = yield* Effect.flip(Operation.wait(operationId)).pipe(Effect.provide(service.layer()))
         assert.strictEqual(failure._tag, "OperationFailed")
         if (failure._tag === "OperationFailed") {
@@ -374,12 +378,18 @@ describe("Operation.stream", () => {
         Stream.runCollect,
         Effect.provide(service.layer({ pageSize: 2 }))
       )
-      assert.deepStrictEqual(Chunk.toReadonlyArray(operations).map(({ id }): string => id), ids)
+      assert.deepStrictEqual(
+        Chunk.toReadonlyArray(operations).map(({ id }): string => id),
+        ids
+      )
       const query = { kind: "instance", status: "EXECUTING", since: "900s", limit: "2" }
-      assert.deepStrictEqual(service.requests.map(({ query }) => query), [
-        { ...query, offset: "0" },
-        { ...query, offset: "2" }
-      ])
+      assert.deepStrictEqual(
+        service.requests.map(({ query }) => query),
+        [
+          { ...query, offset: "0" },
+          { ...query, offset: "2" }
+        ]
+      )
     })
   )
 })

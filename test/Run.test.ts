@@ -84,8 +84,16 @@ describe("the request of a run", () => {
       Command.shell("x").pipe(Command.stdin("")),
       { command: "x", shell: true, stdin: { value: "", encoding: "ascii", close: true } }
     ],
-    ["a time limit, rounded up", Command.shell("x").pipe(Command.timeout("1001 millis")), { command: "x", shell: true, timeout: 2 }],
-    ["a time limit of whole seconds", Command.shell("x").pipe(Command.timeout("3 seconds")), { command: "x", shell: true, timeout: 3 }],
+    [
+      "a time limit, rounded up",
+      Command.shell("x").pipe(Command.timeout("1001 millis")),
+      { command: "x", shell: true, timeout: 2 }
+    ],
+    [
+      "a time limit of whole seconds",
+      Command.shell("x").pipe(Command.timeout("3 seconds")),
+      { command: "x", shell: true, timeout: 3 }
+    ],
     ["no time", Command.shell("x").pipe(Command.timeout(0)), { command: "x", shell: true, timeout: 1 }],
     [
       "an output limit",
@@ -185,7 +193,9 @@ describe("the result of a run", () => {
     })
   )
 
-  const streams: ReadonlyArray<readonly [what: string, stream: object | null, text: string, bytes: ReadonlyArray<number>]> = [
+  const streams: ReadonlyArray<
+    readonly [what: string, stream: object | null, text: string, bytes: ReadonlyArray<number>]
+  > = [
     ["base64", { value: "AP/DqQ==", encoding: "base64" }, "\0\ufffdé", [0, 255, 0xc3, 0xa9]],
     ["ascii", { value: "ab", encoding: "ascii" }, "ab", [97, 98]],
     ["text that is not ASCII under the name ascii", { value: "é", encoding: "ascii" }, "é", [0xc3, 0xa9]],
@@ -329,9 +339,18 @@ describe("Run.orFail", () => {
 
   const rows: ReadonlyArray<readonly [changes: Partial<Run.Run>, message: string]> = [
     [{ exitCode: 2 }, `The command exited with code 2 (operation ${operationId}): the output`],
-    [{ exitCode: 2, stderr: output("no such file\n") }, `The command exited with code 2 (operation ${operationId}): no such file`],
-    [{ exitCode: 137, signal: Option.some(9) }, `The command was ended by signal 9 (operation ${operationId}): the output`],
-    [{ timedOut: true, exitCode: 137, signal: Option.some(9) }, `The command ran out of time (operation ${operationId}): the output`],
+    [
+      { exitCode: 2, stderr: output("no such file\n") },
+      `The command exited with code 2 (operation ${operationId}): no such file`
+    ],
+    [
+      { exitCode: 137, signal: Option.some(9) },
+      `The command was ended by signal 9 (operation ${operationId}): the output`
+    ],
+    [
+      { timedOut: true, exitCode: 137, signal: Option.some(9) },
+      `The command ran out of time (operation ${operationId}): the output`
+    ],
     [{ exitCode: 1, stdout: output("") }, `The command exited with code 1 (operation ${operationId})`]
   ]
   it.effect.each(rows)("fails with how it ended and the end of its output: %j", ([changes, message]) =>

@@ -48,7 +48,8 @@ export const FailureBody = Schema.Struct({
  * @since 0.1.0
  * @category getters
  */
-export const failureText = (error: unknown): string => (typeof error === "string" ? error : (JSON.stringify(error) ?? ""))
+export const failureText = (error: unknown): string =>
+  typeof error === "string" ? error : (JSON.stringify(error) ?? "")
 
 /**
  * The schema of one declared failure status.

@@ -125,4 +125,3 @@ export const WholeSeconds = Schema.transform(Schema.JsonNumber, Schema.DurationF
   decode: (seconds) => Duration.seconds(Math.max(0, seconds)),
   encode: (duration) => Math.max(1, Math.ceil(Duration.toSeconds(duration)))
 }).annotations({ identifier: "WholeSeconds" })
-

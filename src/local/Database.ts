@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Path from "@effect/platform/Path"
-import { LibsqlClient } from "@effect/sql-libsql"
+import * as LibsqlClient from "@effect/sql-libsql/LibsqlClient"
 import * as Migrator from "@effect/sql/Migrator"
 import * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"

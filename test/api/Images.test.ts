@@ -9,14 +9,29 @@ describe("ImageQuery", () => {
 
   it("reads what clients send", () => {
     assert.deepStrictEqual(
-      Either.getOrThrow(read({ limit: "1000", offset: "0", tagged: "1", tag: "ubuntu", uuid: image.id, kind: "1", since: "2h" })),
-      { limit: 1000, offset: 0, tagged: true, tagPrefix: "ubuntu", id: image.id, kind: "imported", since: Duration.hours(2) }
+      Either.getOrThrow(
+        read({ limit: "1000", offset: "0", tagged: "1", tag: "ubuntu", uuid: image.id, kind: "1", since: "2h" })
+      ),
+      {
+        limit: 1000,
+        offset: 0,
+        tagged: true,
+        tagPrefix: "ubuntu",
+        id: image.id,
+        kind: "imported",
+        since: Duration.hours(2)
+      }
     )
     assert.deepStrictEqual(Either.getOrThrow(read({})), {})
   })
 
   it("takes a flag as on unless it is 0", () => {
-    for (const [tagged, on] of [["1", true], ["", true], ["true", true], ["0", false]] as const) {
+    for (const [tagged, on] of [
+      ["1", true],
+      ["", true],
+      ["true", true],
+      ["0", false]
+    ] as const) {
       assert.deepStrictEqual(Either.getOrThrow(read({ tagged })), { tagged: on })
     }
   })
@@ -49,7 +64,9 @@ describe("ImportRequest", () => {
 
   it("reads null as absent and ignores what it does not know", () => {
     assert.deepStrictEqual(
-      Either.getOrThrow(read({ registry: { url: "docker://a", credentials: null }, tag: null, timeout: null, extra: 1 })),
+      Either.getOrThrow(
+        read({ registry: { url: "docker://a", credentials: null }, tag: null, timeout: null, extra: 1 })
+      ),
       { registry: { url: "docker://a" } }
     )
   })
@@ -86,7 +103,10 @@ describe("SpawnRequest", () => {
     )
     assert.deepStrictEqual(request.env, { A: "1", B: null })
     assert.deepStrictEqual(request.timeout, Duration.minutes(1))
-    assert.deepStrictEqual([request.cwd, request.uid, request.preserveEnv, request.truncateOutputAt], ["", 0, true, 65_535])
+    assert.deepStrictEqual(
+      [request.cwd, request.uid, request.preserveEnv, request.truncateOutputAt],
+      ["", 0, true, 65_535]
+    )
     assert.notProperty(request, "files")
   })
 

@@ -19,7 +19,9 @@ const process = {
 /** A column that a service may leave out, and may set to null. */
 const column = <A>(value: FastCheck.Arbitrary<A>) => FastCheck.option(value)
 const seconds = FastCheck.nat(1e9).map((micros) => micros / 1e6)
-const instant = FastCheck.date({ min: new Date(0), max: new Date("9999-12-31T23:59:59.999Z") }).map((at) => at.toISOString())
+const instant = FastCheck.date({ min: new Date(0), max: new Date("9999-12-31T23:59:59.999Z") }).map((at) =>
+  at.toISOString()
+)
 const size = FastCheck.nat()
 
 const wireImage = FastCheck.record(
@@ -52,7 +54,13 @@ const wireProcess = FastCheck.record(
   {
     resources: column(FastCheck.dictionary(FastCheck.constantFrom("elapsed_time", "max_rss", "swaps"), size)),
     state: FastCheck.record(
-      { exit_code: column(size), signal: column(size), timed_out: FastCheck.boolean(), pid: size, stopped: FastCheck.boolean() },
+      {
+        exit_code: column(size),
+        signal: column(size),
+        timed_out: FastCheck.boolean(),
+        pid: size,
+        stopped: FastCheck.boolean()
+      },
       { requiredKeys: [] }
     ),
     stdout: column(stream),
@@ -64,8 +72,12 @@ const wireSummary = FastCheck.record(summary, required)
 const wireDetail = FastCheck.record(
   {
     ...summary,
-    metadata: column(FastCheck.record({ command: FastCheck.string(), result: column(wireProcess) }, { requiredKeys: [] })),
-    result: column(FastCheck.record({ image: column(FastCheck.uuid()), tag: column(FastCheck.string()) }, { requiredKeys: [] }))
+    metadata: column(
+      FastCheck.record({ command: FastCheck.string(), result: column(wireProcess) }, { requiredKeys: [] })
+    ),
+    result: column(
+      FastCheck.record({ image: column(FastCheck.uuid()), tag: column(FastCheck.string()) }, { requiredKeys: [] })
+    )
   },
   required
 )
@@ -82,7 +94,10 @@ describe("ImageRecord", () => {
 
   it("is read with everything, with nulls, with nothing but its id, and with keys of a newer server", () => {
     const full = Either.getOrThrow(read(record({ tag: "a:b", operation_uuid: operationId, labels: {} })))
-    assert.deepStrictEqual([full.id, full.tag, full.operationId], [image.id, Option.some("a:b"), Option.some(operationId)])
+    assert.deepStrictEqual(
+      [full.id, full.tag, full.operationId],
+      [image.id, Option.some("a:b"), Option.some(operationId)]
+    )
     for (const bare of [{ uuid: image.id }, { uuid: image.id, tag: null, created_at: null, operation_uuid: null }]) {
       const { createdAt, operationId, tag } = Either.getOrThrow(read(bare))
       assert.deepStrictEqual([createdAt, operationId, tag], [Option.none(), Option.none(), Option.none()])
@@ -107,7 +122,13 @@ describe("operations", () => {
 
   it("are read into the program's own types", () => {
     const detail = Either.getOrThrow(
-      read({ ...whole, duration: 2.5, error: "e", metadata: { command: "ls", result: process }, result: { image: image.id, tag: "t" } })
+      read({
+        ...whole,
+        duration: 2.5,
+        error: "e",
+        metadata: { command: "ls", result: process },
+        result: { image: image.id, tag: "t" }
+      })
     )
     assert.deepStrictEqual(detail.duration, Option.some(Duration.millis(2500)))
     assert.deepStrictEqual(detail.createdAt, Option.map(DateTime.make("2024-01-01T12:00:00Z"), DateTime.toUtc))
@@ -162,9 +183,13 @@ describe("operations", () => {
     survives(ProcessResult, process)
   })
 
-  it.prop("are read from any JSON without throwing", [anyJson, FastCheck.constantFrom("result", "metadata", "status")], ([value, key]) => {
-    assert.isTrue(Either.isEither(read(value)))
-    assert.isTrue(Either.isEither(read({ ...whole, [key]: value })))
-    assert.isTrue(Either.isEither(read({ ...whole, metadata: { result: { ...process, state: value } } })))
-  })
+  it.prop(
+    "are read from any JSON without throwing",
+    [anyJson, FastCheck.constantFrom("result", "metadata", "status")],
+    ([value, key]) => {
+      assert.isTrue(Either.isEither(read(value)))
+      assert.isTrue(Either.isEither(read({ ...whole, [key]: value })))
+      assert.isTrue(Either.isEither(read({ ...whole, metadata: { result: { ...process, state: value } } })))
+    }
+  )
 })

@@ -23,10 +23,14 @@ describe("the bytes of a stream", () => {
     assert.deepStrictEqual<object>(encodeBytes(bytes), { value, encoding })
   })
 
-  it.prop("are written by the rule: ascii if and only if every byte is printable, TAB, LF or CR", [bytes], ([bytes]) => {
-    const plain = [...bytes].every((byte) => (byte >= 0x20 && byte <= 0x7e) || [0x09, 0x0a, 0x0d].includes(byte))
-    assert.strictEqual(encodeBytes(bytes).encoding, plain ? "ascii" : "base64")
-  })
+  it.prop(
+    "are written by the rule: ascii if and only if every byte is printable, TAB, LF or CR",
+    [bytes],
+    ([bytes]) => {
+      const plain = [...bytes].every((byte) => (byte >= 0x20 && byte <= 0x7e) || [0x09, 0x0a, 0x0d].includes(byte))
+      assert.strictEqual(encodeBytes(bytes).encoding, plain ? "ascii" : "base64")
+    }
+  )
 
   it.prop("are read back as they were written", [bytes, FastCheck.boolean()], ([bytes, flag]) => {
     const through = <A, I>(schema: Schema.Schema<A, I>, value: A): A =>
@@ -39,9 +43,16 @@ describe("the bytes of a stream", () => {
 describe("CapturedStream", () => {
   const read = Schema.decodeUnknownEither(CapturedStream)
 
-  it.prop("reads text under the name ascii as UTF-8, as official clients send it", [FastCheck.fullUnicodeString()], ([text]) => {
-    assert.deepStrictEqual(read({ value: text, encoding: "ascii" }), Either.right({ bytes: bytesOf(text), truncated: false }))
-  })
+  it.prop(
+    "reads text under the name ascii as UTF-8, as official clients send it",
+    [FastCheck.fullUnicodeString()],
+    ([text]) => {
+      assert.deepStrictEqual(
+        read({ value: text, encoding: "ascii" }),
+        Either.right({ bytes: bytesOf(text), truncated: false })
+      )
+    }
+  )
 
   it("refuses what is not base64 and says so", () => {
     for (const value of ["%", "a", "AA=A", "===="]) {
@@ -51,10 +62,14 @@ describe("CapturedStream", () => {
     }
   })
 
-  it.prop("reads any text without throwing", [FastCheck.string16bits(), FastCheck.constantFrom("ascii", "base64", "utf-8", undefined)], ([value, encoding]) => {
-    assert.isTrue(Either.isEither(read({ value, encoding })))
-    assert.isTrue(Either.isEither(Schema.decodeUnknownEither(StdinRepr)({ value, encoding })))
-  })
+  it.prop(
+    "reads any text without throwing",
+    [FastCheck.string16bits(), FastCheck.constantFrom("ascii", "base64", "utf-8", undefined)],
+    ([value, encoding]) => {
+      assert.isTrue(Either.isEither(read({ value, encoding })))
+      assert.isTrue(Either.isEither(Schema.decodeUnknownEither(StdinRepr)({ value, encoding })))
+    }
+  )
 })
 
 describe("StdinRepr", () => {
@@ -66,6 +81,7 @@ describe("StdinRepr", () => {
   })
 
   it("needs a value, and an encoding that exists", () => {
-    for (const wrong of [{}, { value: 1 }, { value: "a", encoding: "utf-8" }, null]) assert.isTrue(Either.isLeft(read(wrong)))
+    for (const wrong of [{}, { value: 1 }, { value: "a", encoding: "utf-8" }, null])
+      assert.isTrue(Either.isLeft(read(wrong)))
   })
 })

@@ -14,9 +14,10 @@ const millis = (text: string): number | undefined =>
 const noon = Date.UTC(2024, 0, 1, 12)
 
 /** Every millisecond of the years that ISO 8601 writes with four digits. */
-const instant = FastCheck.date({ min: new Date("0000-01-01T00:00:00Z"), max: new Date("9999-12-31T23:59:59.999Z") }).map(
-  (date) => DateTime.unsafeMake(date)
-)
+const instant = FastCheck.date({
+  min: new Date("0000-01-01T00:00:00Z"),
+  max: new Date("9999-12-31T23:59:59.999Z")
+}).map((date) => DateTime.unsafeMake(date))
 
 describe("Timestamp", () => {
   const rows: ReadonlyArray<readonly [text: string, millis: number]> = [
@@ -86,15 +87,20 @@ describe("Timestamp", () => {
       const zone = `${offset < 0 ? "-" : "+"}${two(Math.trunc(Math.abs(offset) / 60))}${colon ? ":" : ""}${two(Math.abs(offset) % 60)}`
       const shown = `${fraction}000000`.slice(0, digits)
       const text = `${date}${separator}${seconds}${digits === 0 ? "" : `.${shown}`}${zone}`
-      const lost = at.epochMillis - Math.floor(at.epochMillis / 10 ** Math.max(0, 3 - digits)) * 10 ** Math.max(0, 3 - digits)
+      const lost =
+        at.epochMillis - Math.floor(at.epochMillis / 10 ** Math.max(0, 3 - digits)) * 10 ** Math.max(0, 3 - digits)
       assert.strictEqual(millis(text), at.epochMillis - lost, text)
     }
   )
 
-  it.prop("reads any text without throwing", [FastCheck.oneof(FastCheck.string16bits(), FastCheck.stringMatching(/^[0-9T :.,Zz+-]{0,30}$/))], ([text]) => {
-    assert.isTrue(Either.isEither(decode(text)))
-    assert.isTrue(Either.isEither(Schema.decodeUnknownEither(TimeBoundParam)(text)))
-  })
+  it.prop(
+    "reads any text without throwing",
+    [FastCheck.oneof(FastCheck.string16bits(), FastCheck.stringMatching(/^[0-9T :.,Zz+-]{0,30}$/))],
+    ([text]) => {
+      assert.isTrue(Either.isEither(decode(text)))
+      assert.isTrue(Either.isEither(Schema.decodeUnknownEither(TimeBoundParam)(text)))
+    }
+  )
 })
 
 describe("TimeBoundParam", () => {
@@ -139,15 +145,25 @@ describe("TimeBoundParam", () => {
     if (Either.isLeft(result)) assert.include(result.left.message, "finite")
   })
 
-  it.prop("is read back as it was written", [FastCheck.oneof(instant, FastCheck.nat(1e9).map(Duration.seconds))], ([bound]) => {
-    assert.deepStrictEqual(read(Either.getOrThrow(write(bound))), bound)
-  })
+  it.prop(
+    "is read back as it was written",
+    [FastCheck.oneof(instant, FastCheck.nat(1e9).map(Duration.seconds))],
+    ([bound]) => {
+      assert.deepStrictEqual(read(Either.getOrThrow(write(bound))), bound)
+    }
+  )
 })
 
 describe("WholeSeconds", () => {
   it("are rounded up, are at least one, and end", () => {
     const write = Schema.encodeEither(WholeSeconds)
-    for (const [millis, seconds] of [[0, 1], [1, 1], [1000, 1], [1001, 2], [60_000, 60]] as const) {
+    for (const [millis, seconds] of [
+      [0, 1],
+      [1, 1],
+      [1000, 1],
+      [1001, 2],
+      [60_000, 60]
+    ] as const) {
       assert.deepStrictEqual(write(Duration.millis(millis)), Either.right(seconds))
     }
     assert.isTrue(Either.isLeft(write(Duration.infinity)))

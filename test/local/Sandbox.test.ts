@@ -386,11 +386,20 @@ for (const identity of SandboxWorker.identities) {
           it.effect("when its command ends, with what that left behind", () =>
             Effect.gen(function* () {
               const worker = yield* Worker
-              const run = yield* worker.shell(
-                `(setsid sleep 87654 &) ; (setsid sleep 87654 >/dev/null 2>&1 </dev/null &); echo done`
-              )
-              assert.deepStrictEqual([run.code, text(run.stdout)], [0, "done\n"])
+              const held = yield* worker.shell("(setsid sleep 87654 &); echo done")
+              assert.deepStrictEqual([held.code, text(held.stdout)], [0, "done\n"])
               assert.deepStrictEqual(yield* processesWith("87654"), [])
+              // So many that their end takes a while, and none holds an output.
+              const run = yield* worker.start({
+                command: [
+                  "/bin/sh",
+                  "-c",
+                  "i=0; while [ $i -lt 600 ]; do sleep 87654 >/dev/null 2>&1 </dev/null & i=$((i+1)); done"
+                ]
+              })
+              yield* run.outcome
+              assert.deepStrictEqual(yield* processesWith("87654"), [])
+              yield* run.close
             })
           )
 

@@ -463,8 +463,10 @@ const report = (task: typeof Task.Type): Effect.Effect<unknown, unknown, Command
 Schema.decodeUnknown(Schema.parseJson(Task))(process.argv[2]).pipe(
   Effect.flatMap(report),
   Effect.flatMap((result) => Console.log(JSON.stringify(result))),
-  Effect.provide(NodeContext.layer),
   // Standard output is the report's.
-  Effect.provide(Logger.replace(Logger.defaultLogger, Logger.withConsoleError(Logger.logfmtLogger))),
+  Effect.provide([
+    NodeContext.layer,
+    Logger.replace(Logger.defaultLogger, Logger.withConsoleError(Logger.logfmtLogger))
+  ]),
   NodeRuntime.runMain({ disablePrettyLogger: true })
 )

@@ -73,10 +73,7 @@ const run = (settings: typeof WorkerSettings.Type, ownerGone: Effect.Effect<void
         : answer(
             Option.match(Cause.failureOption(cause), {
               onNone: () => ({ _tag: "Failed", detail: Cause.pretty(cause) }),
-              onSome: (error) =>
-                "suggestion" in error
-                  ? { _tag: "Failed", detail: error.detail, suggestion: error.suggestion }
-                  : { _tag: "Failed", detail: error.message }
+              onSome: ({ detail, suggestion }) => ({ _tag: "Failed", detail, suggestion })
             })
           )
     )

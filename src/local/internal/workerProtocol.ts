@@ -9,8 +9,8 @@ export const WorkerSettings = Schema.parseJson(
   Schema.Struct({
     engine: EngineConfig,
     listen: Schema.Union(
-      Schema.Struct({ _tag: Schema.Literal("Socket"), path: Schema.String }),
-      Schema.Struct({ _tag: Schema.Literal("Address"), host: Schema.String, port: Schema.Int })
+      Schema.TaggedStruct("Socket", { path: Schema.String }),
+      Schema.TaggedStruct("Address", { host: Schema.String, port: Schema.Int })
     ),
     /** Without a token every caller is allowed: a socket is guarded by the permissions of its folder. */
     token: Schema.optional(Schema.Redacted(Schema.String)),
