@@ -253,7 +253,8 @@ export const make = Effect.fnUntraced(function* (
     )
   // A server that keeps its answer back must not look like one that does not answer.
   const wait = Duration.min(longestWait, Duration.times(Transport.requestTimeout(config), 0.5))
-  const waiting = Duration.greaterThanOrEqualTo(wait, Duration.seconds(1)) ? { prefer: wait } : {}
+  const waiting =
+    config.longPolling !== false && Duration.greaterThanOrEqualTo(wait, Duration.seconds(1)) ? { prefer: wait } : {}
 
   return {
     account: {

@@ -30,6 +30,8 @@ export const hostedBaseUrl = "https://api.tokenfactory.nebius.com/sandboxes"
  * - `pageSize`: rows per request of a listing, 1 to 1000, default 100.
  * - `tracePropagation`: send the headers `traceparent` and `b3`, default true. Browsers ask the server's
  *   permission for them, so a client in a browser may want to turn them off.
+ * - `longPolling`: ask the server to keep its answer to a look at an operation back until there is news (the header
+ *   `Prefer: wait`, RFC 7240), default true. The same holds for it in a browser.
  *
  * @since 0.1.0
  * @category configuration
@@ -43,6 +45,7 @@ export interface ContreeConfig {
   readonly retry?: RetryPolicy | undefined
   readonly pageSize?: number | undefined
   readonly tracePropagation?: boolean | undefined
+  readonly longPolling?: boolean | undefined
 }
 
 /**

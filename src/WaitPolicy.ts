@@ -9,7 +9,8 @@ import * as Schedule from "effect/Schedule"
 /**
  * How a program waits for an operation.
  *
- * - `schedule`: the pauses between two looks at the operation. A `Retry-After` of the server that is longer
+ * - `schedule`: the pauses between two looks at the operation. A look itself may take up to 20 seconds at a server that
+ *   keeps its answer back until there is news. A `Retry-After` of the server that is longer
  *   than the schedule's pause replaces it. When the schedule ends, the wait ends as at its deadline.
  * - `deadline`: how long the wait may take at most, counted from its start; then the operation is cancelled
  *   and the wait fails with `TimedOut`.

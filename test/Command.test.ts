@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { Duration, Equal, FastCheck, Hash, HashSet, Option, pipe } from "effect"
 import { execFileSync } from "node:child_process"
 import * as Command from "../src/Command.js"
@@ -43,7 +44,7 @@ describe("Command.quote", () => {
     [FastCheck.array(word, { minLength: 1, maxLength: 30 })],
     ([words]) => {
       const printed = shell(`printf '%s\\0' ${words.map(Command.quote).join(" ")}`)
-      assert.deepStrictEqual(printed.split("\0").slice(0, -1), words)
+      deepStrictEqual(printed.split("\0").slice(0, -1), words)
     },
     { fastCheck: { numRuns: 50 } }
   )
@@ -74,7 +75,7 @@ describe("Command.sh", () => {
     [word, FastCheck.array(word, { maxLength: 5 })],
     ([one, many]) => {
       const printed = shell(script(Command.sh`printf '%s\\0' ${one} ${many}`))
-      assert.deepStrictEqual(printed.split("\0").slice(0, -1), [one, ...many])
+      deepStrictEqual(printed.split("\0").slice(0, -1), [one, ...many])
     },
     { fastCheck: { numRuns: 50 } }
   )
@@ -99,18 +100,18 @@ describe("the options of a command", () => {
   it("leave the command that they are given as it was", () => {
     const x = Command.shell("x")
     x.pipe(Command.env({ A: "1" }), Command.timeout("1 second"), Command.stdin("in"))
-    assert.deepStrictEqual(x, Command.shell("x"))
+    deepStrictEqual(x, Command.shell("x"))
   })
 
   it("add variables to earlier ones, and the later value wins", () => {
     const { env } = Command.shell("x").pipe(Command.env({ A: "1", B: "1" }), Command.env({ B: "2", C: null }))
-    assert.deepStrictEqual(env, { A: "1", B: "2", C: null })
+    deepStrictEqual(env, { A: "1", B: "2", C: null })
   })
 
   it("read durations and texts as what they mean", () => {
     const x = Command.shell("x").pipe(Command.timeout("90 seconds"), Command.stdin("é"))
-    assert.deepStrictEqual(x.timeout, Option.some(Duration.millis(90_000)))
-    assert.deepStrictEqual(x.stdin, Option.some(Uint8Array.of(0xc3, 0xa9)))
+    deepStrictEqual(x.timeout, Option.some(Duration.millis(90_000)))
+    deepStrictEqual(x.stdin, Option.some(Uint8Array.of(0xc3, 0xa9)))
   })
 })
 

@@ -1,6 +1,7 @@
 import { FetchHttpClient } from "@effect/platform"
 import { NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { ConfigProvider, Deferred, Duration, Effect, Fiber, Layer, Option, Redacted, TestClock } from "effect"
 import { createServer, type RequestListener } from "node:http"
 import { ContreeClient, layer as layerFromEnvironment, layerWith } from "../src/ContreeClient.js"
@@ -84,8 +85,8 @@ describe("the endpoints", () => {
       yield* Effect.gen(function* () {
         const client = yield* ContreeClient
         const { limits, tokenExpiration } = yield* client.account.whoami
-        assert.deepStrictEqual([tokenExpiration, limits], [Option.some(1_700_000_000), { instance_max_timeout: 600 }])
-        assert.deepStrictEqual(
+        deepStrictEqual([tokenExpiration, limits], [Option.some(1_700_000_000), { instance_max_timeout: 600 }])
+        deepStrictEqual(
           (yield* client.images.list({ id: image.id, tagged: false, limit: 1, offset: 2 })).map(({ id }) => id),
           [image.id]
         )
@@ -104,24 +105,21 @@ describe("the endpoints", () => {
           "EXECUTING"
         )
         assert.strictEqual((yield* client.operations.get(operationId)).id, operationId)
-        assert.deepStrictEqual(
-          (yield* client.operations.poll(operationId)).retryAfter,
-          Option.some(Duration.seconds(7))
-        )
+        deepStrictEqual((yield* client.operations.poll(operationId)).retryAfter, Option.some(Duration.seconds(7)))
         assert.isTrue(yield* client.operations.cancel(operationId))
       }).pipe(Effect.provide(service.layer()))
 
       const query = (route: string) => service.of(route).map(({ query }) => query)
       const body = (route: string) => service.of(route).map(({ body }) => body)
-      assert.deepStrictEqual(query("GET /v1/images"), [{ uuid: image.id, tagged: "0", limit: "1", offset: "2" }])
-      assert.deepStrictEqual(query("GET /v1/inspect/"), [{ tag }])
-      assert.deepStrictEqual(query("GET /v1/operations"), [{ status: "EXECUTING", kind: "instance" }])
-      assert.deepStrictEqual(query(`DELETE /v1/images/${image.id}/tag`), [{ tag }, {}])
-      assert.deepStrictEqual(body(`PATCH /v1/images/${image.id}/tag`), [{ tag }])
-      assert.deepStrictEqual(body("POST /v1/images/import"), [
+      deepStrictEqual(query("GET /v1/images"), [{ uuid: image.id, tagged: "0", limit: "1", offset: "2" }])
+      deepStrictEqual(query("GET /v1/inspect/"), [{ tag }])
+      deepStrictEqual(query("GET /v1/operations"), [{ status: "EXECUTING", kind: "instance" }])
+      deepStrictEqual(query(`DELETE /v1/images/${image.id}/tag`), [{ tag }, {}])
+      deepStrictEqual(body(`PATCH /v1/images/${image.id}/tag`), [{ tag }])
+      deepStrictEqual(body("POST /v1/images/import"), [
         { registry: { url: "docker://docker.io/library/busybox" }, tag }
       ])
-      assert.deepStrictEqual(body("POST /v1/instances"), [{ command: "true", image: image.id }])
+      deepStrictEqual(body("POST /v1/instances"), [{ command: "true", image: image.id }])
     })
   )
 
@@ -211,7 +209,7 @@ describe("a failure status", () => {
     Effect.gen(function* () {
       const error = yield* failureOf(Scripted.failure(status, "the words of the server"))
       assert.strictEqual(error._tag, tag)
-      assert.deepStrictEqual(error.request, { method: "GET", path: "/v1/whoami" })
+      deepStrictEqual(error.request, { method: "GET", path: "/v1/whoami" })
       assert.strictEqual(error.status, status)
       assert.strictEqual(error.detail, "the words of the server")
       assert.isTrue(error.message.startsWith(`the words of the server (GET /v1/whoami: ${status}). `), error.message)
@@ -250,7 +248,9 @@ describe("a failure status", () => {
     [" 5 ", 5],
     ["Thu, 01 Jan 1970 00:02:30 GMT", 150],
     ["Thu, 01 Jan 1970 00:00:01 GMT", 0],
+    ["Thursday, 01-Jan-70 00:02:30 GMT", 150],
     ["soon", undefined],
+    ["soon, GMT", undefined],
     ["", undefined],
     ["1.5", undefined],
     ["-5", undefined]
@@ -261,7 +261,7 @@ describe("a failure status", () => {
       const now = header.endsWith("GMT") ? 10 : 0
       for (const status of [429, 503, 425, 410]) {
         const error = yield* failureOf(Scripted.failure(status, "later", { "retry-after": header }))
-        assert.deepStrictEqual(
+        deepStrictEqual(
           ContreeError.retryAfter(error),
           seconds === undefined ? Option.none() : Option.some(Duration.seconds(Math.max(0, seconds - now)))
         )
@@ -283,7 +283,7 @@ describe("an answer with another shape", () => {
     Effect.gen(function* () {
       const error = yield* failureOf(reply)
       assert.strictEqual(error._tag, "UnexpectedResponse")
-      assert.deepStrictEqual(error.request, { method: "GET", path: "/v1/whoami" })
+      deepStrictEqual(error.request, { method: "GET", path: "/v1/whoami" })
       assert.include(error.message, says)
     })
   )
@@ -317,7 +317,7 @@ describe("the redirect of a lookup by tag", () => {
         assert.strictEqual((yield* byTag.pipe(Effect.provide(service.layer()))).id, image.id)
         const [, second] = service.requests
         assert.strictEqual(second?.headers["authorization"], `Bearer ${Scripted.token}`)
-        assert.deepStrictEqual(second?.query, {})
+        deepStrictEqual(second?.query, {})
       })
     )
   }
@@ -333,7 +333,7 @@ describe("the redirect of a lookup by tag", () => {
         const service = Scripted.make({ "GET /v1/inspect/": Scripted.empty(302, { location }) })
         const error = yield* Effect.flip(byTag).pipe(Effect.provide(service.layer()))
         assert.strictEqual(error._tag, "UnexpectedResponse")
-        assert.deepStrictEqual(service.log(), ["GET /v1/inspect/"])
+        deepStrictEqual(service.log(), ["GET /v1/inspect/"])
       }
     })
   )
@@ -346,7 +346,7 @@ describe("the redirect of a lookup by tag", () => {
       ] as const) {
         const service = Scripted.make({ "GET /v1/inspect/": Scripted.empty(302, { location }) })
         const error = yield* Effect.flip(byTag).pipe(Effect.provide(service.layer()))
-        assert.deepStrictEqual([error._tag, error.status], ["UnexpectedResponse", 302])
+        deepStrictEqual([error._tag, error.status], ["UnexpectedResponse", 302])
         assert.lengthOf(service.requests, requests)
       }
     })
@@ -390,7 +390,7 @@ describe("a request that starts work", () => {
         if (error._tag === "OutcomeUnknown") {
           assert.include(error.message, "may or may not have started")
           assert.include(error.message, "Operation.stream")
-          assert.deepStrictEqual(error.request, { method: "POST", path: route.slice(5) })
+          deepStrictEqual(error.request, { method: "POST", path: route.slice(5) })
         }
       }
     })
@@ -427,8 +427,8 @@ describe("a request without an answer", () => {
         assert.strictEqual(error._tag, "TimedOut")
         if (error._tag === "TimedOut") {
           assert.strictEqual(error.limit, "request")
-          assert.deepStrictEqual(error.after, Duration.millis(millis))
-          assert.deepStrictEqual(error.request, { method: "GET", path: "/v1/whoami" })
+          deepStrictEqual(error.after, Duration.millis(millis))
+          deepStrictEqual(error.request, { method: "GET", path: "/v1/whoami" })
         }
       }
     })
@@ -514,7 +514,7 @@ describe("over real sockets", () => {
             assert.strictEqual(yield* client.instances.spawn({ command: "true", image: image.id }), operationId)
             assert.isTrue(yield* client.operations.cancel(operationId))
           }).pipe(Effect.provide(over(server.url)))
-          assert.deepStrictEqual(seen, [
+          deepStrictEqual(seen, [
             `GET /v1/inspect/?tag=${encodeURIComponent(tag)} Bearer ${Scripted.token}`,
             `GET /v1/inspect/${image.id}/ Bearer ${Scripted.token}`,
             `POST /v1/instances Bearer ${Scripted.token}`,
@@ -544,7 +544,7 @@ describe("over real sockets", () => {
           const error = yield* Effect.flip(spawn).pipe(
             Effect.provide(over(server.url, { retry: RetryPolicy.defaultPolicy }))
           )
-          assert.deepStrictEqual([error._tag, requests], ["OutcomeUnknown", 1])
+          deepStrictEqual([error._tag, requests], ["OutcomeUnknown", 1])
           const reading = yield* Effect.flip(me).pipe(Effect.provide(over(server.url)))
           assert.strictEqual(reading._tag, "Unavailable")
         })

@@ -1,4 +1,5 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { HttpClient } from "@effect/platform"
 import { Config, ConfigError, ConfigProvider, Effect, Either, Layer, Redacted } from "effect"
 import { inspect } from "node:util"
@@ -58,7 +59,7 @@ describe("the settings from the environment", () => {
     [{ CONTREE_TOKEN: "t", CONTREE_PROJECT: "", CONTREE_URL: "", CONTREE_BASE_URL: "" }, hosted]
   ]
   it.effect.each(rows)("are those of the first name that is set: %j", ([environment, settings]) =>
-    Effect.map(read(environment), (actual) => assert.deepStrictEqual<object>(actual, settings))
+    Effect.map(read(environment), (actual) => deepStrictEqual<object>(actual, settings))
   )
 
   it.effect("need a token, and say under which names", () =>

@@ -1,4 +1,5 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { Cause, Duration, Effect, Exit, Inspectable, Logger, LogLevel, Option, Redacted, Schema, Tracer } from "effect"
 import { inspect } from "node:util"
 import { ContreeClient } from "../src/ContreeClient.js"
@@ -64,7 +65,7 @@ describe("every error", () => {
         const received = yield* Schema.decodeUnknown(ContreeError.ContreeError)(JSON.parse(JSON.stringify(sent)))
         assert.strictEqual(received._tag, error._tag)
         assert.strictEqual(received.message, error.message)
-        assert.deepStrictEqual(ContreeError.retryAfter(received), ContreeError.retryAfter(error))
+        deepStrictEqual(ContreeError.retryAfter(received), ContreeError.retryAfter(error))
       }
     })
   )
@@ -72,8 +73,8 @@ describe("every error", () => {
 
 describe("the questions to an error", () => {
   it("sort the errors by what a program would do", () => {
-    assert.deepStrictEqual(tagsWhere(ContreeError.isAuth), ["Unauthorized", "Forbidden"])
-    assert.deepStrictEqual(tagsWhere(ContreeError.isTransient), ["RateLimited", "Unavailable", "TimedOut"])
+    deepStrictEqual(tagsWhere(ContreeError.isAuth), ["Unauthorized", "Forbidden"])
+    deepStrictEqual(tagsWhere(ContreeError.isTransient), ["RateLimited", "Unavailable", "TimedOut"])
     const wait = new ContreeError.TimedOut({ ...fields, limit: "wait", after: Duration.seconds(1) })
     assert.isFalse(ContreeError.isTransient(wait))
   })
@@ -85,7 +86,7 @@ describe("the questions to an error", () => {
         onSome: (wait) => [[error._tag, Duration.toSeconds(wait)]]
       })
     )
-    assert.deepStrictEqual(asked, [
+    deepStrictEqual(asked, [
       ["RateLimited", 3],
       ["Unavailable", 4]
     ])
@@ -249,7 +250,7 @@ describe("the credentials of a registry", () => {
         )
       })
       const { said, spans } = yield* everythingSaid(bringIn, service)
-      assert.deepStrictEqual(service.of(post)[0]?.body, {
+      deepStrictEqual(service.of(post)[0]?.body, {
         registry: { url: "docker://ghcr.io/owner/app:1", credentials: { username: "user", password } },
         tag: "ghcr.io/owner/app:1",
         timeout: 600

@@ -1,4 +1,5 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { Cause, Chunk, DateTime, Duration, Effect, Exit, Fiber, Option, pipe, Schema, Stream, TestClock } from "effect"
 import * as Command from "../src/Command.js"
 import type { ContreeClient } from "../src/ContreeClient.js"
@@ -41,9 +42,9 @@ describe("Image.use", () => {
     Effect.gen(function* () {
       for (const input of ["ubuntu:latest", image.id, "docker://ghcr.io/owner/app:1", `tag:${tag}`]) {
         const lazy = yield* Image.use(input)
-        assert.deepStrictEqual(lazy.ref, yield* ImageRef.fromString(input))
-        assert.deepStrictEqual(yield* Image.use(input, { strict: false }), lazy)
-        assert.deepStrictEqual(yield* Image.use(lazy.ref), lazy)
+        deepStrictEqual(lazy.ref, yield* ImageRef.fromString(input))
+        deepStrictEqual(yield* Image.use(input, { strict: false }), lazy)
+        deepStrictEqual(yield* Image.use(lazy.ref), lazy)
       }
     })
   )
@@ -62,10 +63,10 @@ describe("Image.use", () => {
     Effect.gen(function* () {
       for (const input of ["ubuntu:latest", "tag:ubuntu:latest", "docker://docker.io/library/ubuntu:latest"]) {
         const { service, value } = yield* on(found, Image.use(input, { strict: true }))
-        assert.deepStrictEqual([value?.id, value?.tag], [image.id, Option.some(tag)])
-        assert.deepStrictEqual(value?.createdAt, DateTime.make("2024-01-01T12:00:00Z").pipe(Option.map(DateTime.toUtc)))
-        assert.deepStrictEqual(service.log(), [byTag, byId])
-        assert.deepStrictEqual(service.requests[0]?.query, { tag })
+        deepStrictEqual([value?.id, value?.tag], [image.id, Option.some(tag)])
+        deepStrictEqual(value?.createdAt, DateTime.make("2024-01-01T12:00:00Z").pipe(Option.map(DateTime.toUtc)))
+        deepStrictEqual(service.log(), [byTag, byId])
+        deepStrictEqual(service.requests[0]?.query, { tag })
       }
     })
   )
@@ -76,8 +77,8 @@ describe("Image.use", () => {
         { [byId]: Scripted.json(record({ tag: "other" })) },
         Image.use(image.id.toUpperCase(), { strict: true })
       )
-      assert.deepStrictEqual([value?.id, value?.tag], [image.id, Option.some("other")])
-      assert.deepStrictEqual(service.log(), [byId])
+      deepStrictEqual([value?.id, value?.tag], [image.id, Option.some("other")])
+      deepStrictEqual(service.log(), [byId])
     })
   )
 
@@ -98,16 +99,16 @@ describe("Image.oci", () => {
     Effect.gen(function* () {
       const { service, value } = yield* on(found, Image.oci("docker://docker.io/library/ubuntu:latest"))
       assert.strictEqual(value?.id, image.id)
-      assert.deepStrictEqual(service.log(), [byTag, byId])
+      deepStrictEqual(service.log(), [byTag, byId])
     })
   )
 
   it.effect("imports an image that the service does not have", () =>
     Effect.gen(function* () {
       const { service, value } = yield* on({ [byTag]: missing, ...imported }, Image.oci("ubuntu:latest"))
-      assert.deepStrictEqual([value?.id, value?.tag], [image.id, Option.some("ubuntu:latest")])
-      assert.deepStrictEqual(service.log(), [byTag, post, poll])
-      assert.deepStrictEqual(service.of(post)[0]?.body, {
+      deepStrictEqual([value?.id, value?.tag], [image.id, Option.some("ubuntu:latest")])
+      deepStrictEqual(service.log(), [byTag, post, poll])
+      deepStrictEqual(service.of(post)[0]?.body, {
         registry: { url: "docker://docker.io/library/ubuntu:latest" },
         tag: "ubuntu:latest"
       })
@@ -120,8 +121,8 @@ describe("Image.oci", () => {
         { [byTag]: missing, ...imported },
         Image.oci("ghcr.io/owner/app:1", { tag: "mine:1" })
       )
-      assert.deepStrictEqual(service.of(byTag)[0]?.query, { tag: "mine:1" })
-      assert.deepStrictEqual(service.of(post)[0]?.body, {
+      deepStrictEqual(service.of(byTag)[0]?.query, { tag: "mine:1" })
+      deepStrictEqual(service.of(post)[0]?.body, {
         registry: { url: "docker://ghcr.io/owner/app:1" },
         tag: "mine:1"
       })
@@ -137,7 +138,7 @@ describe("Image.oci", () => {
       ] as const) {
         const { error, service } = yield* on({ [byTag]: Scripted.failure(status) }, Image.oci("ubuntu:latest"))
         assert.strictEqual(error?._tag, tag)
-        assert.deepStrictEqual(service.log(), [byTag])
+        deepStrictEqual(service.log(), [byTag])
       }
     })
   )
@@ -148,7 +149,7 @@ describe("Image.oci", () => {
       assert.strictEqual(present.value?.id, image.id)
       const absent = yield* on({ [byId]: missing }, Image.oci(image.id))
       assert.strictEqual(absent.error?._tag, "NotFound")
-      assert.deepStrictEqual(absent.service.log(), [byId])
+      deepStrictEqual(absent.service.log(), [byId])
     })
   )
 
@@ -172,7 +173,7 @@ describe("Image.importFrom", () => {
     Effect.gen(function* () {
       const { service, value } = yield* on(imported, Image.importFrom("docker://docker.io/library/ubuntu:latest"))
       assert.strictEqual(value?.id, image.id)
-      assert.deepStrictEqual(service.log(), [post, poll])
+      deepStrictEqual(service.log(), [post, poll])
     })
   )
 
@@ -184,7 +185,7 @@ describe("Image.importFrom", () => {
         ["0 seconds", 1]
       ] as const) {
         const { service } = yield* on(imported, Image.importFrom("docker://busybox", { timeout }))
-        assert.deepStrictEqual(service.of(post)[0]?.body, {
+        deepStrictEqual(service.of(post)[0]?.body, {
           registry: { url: "docker://docker.io/library/busybox" },
           tag: "busybox",
           timeout: seconds
@@ -236,7 +237,7 @@ describe("a run on an image that nobody has looked at", () => {
       assert.strictEqual(error?._tag, "NotFound")
       assert.include(error?.message, 'There is no image tag "ubuntu:latest" in this project')
       assert.propertyVal(service.requests[0]?.body, "image", "tag:ubuntu:latest")
-      assert.deepStrictEqual(service.log(), [spawn])
+      deepStrictEqual(service.log(), [spawn])
     })
   )
 
@@ -248,7 +249,7 @@ describe("a run on an image that nobody has looked at", () => {
       )
       assert.strictEqual(error?._tag, "NotFound")
       assert.include(error?.message, 'image tag "ubuntu:latest"')
-      assert.deepStrictEqual(service.log(), [spawn, byTag])
+      deepStrictEqual(service.log(), [spawn, byTag])
     })
   )
 
@@ -281,13 +282,13 @@ describe("Image.tagAs and Image.untag", () => {
     Effect.gen(function* () {
       const scripts = { ...found, [patch]: Scripted.json(record({ tag: "older" })) }
       const direct = yield* on(scripts, Image.tagAs(image.id, "mine:1"))
-      assert.deepStrictEqual([direct.value?.id, direct.value?.tag], [image.id, Option.some("mine:1")])
-      assert.deepStrictEqual(
+      deepStrictEqual([direct.value?.id, direct.value?.tag], [image.id, Option.some("mine:1")])
+      deepStrictEqual(
         direct.service.requests.map(({ body }) => body),
         [{ tag: "mine:1" }]
       )
       const looked = yield* on(scripts, pipe("ubuntu:latest", Image.tagAs("mine:1")))
-      assert.deepStrictEqual(looked.service.log(), [byTag, byId, patch])
+      deepStrictEqual(looked.service.log(), [byTag, byId, patch])
     })
   )
 
@@ -295,13 +296,13 @@ describe("Image.tagAs and Image.untag", () => {
     Effect.gen(function* () {
       const scripts = { ...found, [del]: Scripted.empty(204) }
       const one = yield* on(scripts, pipe(image.id, Image.untag("mine:1")))
-      assert.deepStrictEqual(
+      deepStrictEqual(
         one.service.requests.map(({ query }) => query),
         [{ tag: "mine:1" }]
       )
       const every = yield* on(scripts, Image.untagAll("ubuntu:latest"))
-      assert.deepStrictEqual(every.service.log(), [byTag, byId, del])
-      assert.deepStrictEqual(every.service.of(del)[0]?.query, {})
+      deepStrictEqual(every.service.log(), [byTag, byId, del])
+      deepStrictEqual(every.service.of(del)[0]?.query, {})
     })
   )
 
@@ -342,8 +343,8 @@ describe("Image.list and Image.stream", () => {
   it.effect("give everything, page by page", () =>
     Effect.gen(function* () {
       const service = listing()
-      assert.deepStrictEqual(yield* listed(service), ids)
-      assert.deepStrictEqual(queries(service), [
+      deepStrictEqual(yield* listed(service), ids)
+      deepStrictEqual(queries(service), [
         { limit: "2", offset: "0" },
         { limit: "2", offset: "2" },
         { limit: "2", offset: "4" }
@@ -356,7 +357,7 @@ describe("Image.list and Image.stream", () => {
       const service = Scripted.make({
         "GET /v1/images": [Scripted.json({ images: rows.slice(0, 2) }), Scripted.json({ images: [] })]
       })
-      assert.deepStrictEqual(yield* listed(service), ids.slice(0, 2))
+      deepStrictEqual(yield* listed(service), ids.slice(0, 2))
       assert.lengthOf(service.requests, 2)
     })
   )
@@ -370,8 +371,8 @@ describe("Image.list and Image.stream", () => {
         [9, ["2", "2", "2"]]
       ] as const) {
         const service = listing()
-        assert.deepStrictEqual(yield* listed(service, { number }), ids.slice(0, number))
-        assert.deepStrictEqual(
+        deepStrictEqual(yield* listed(service, { number }), ids.slice(0, number))
+        deepStrictEqual(
           queries(service).map(({ limit }) => limit),
           [...limits]
         )
@@ -393,8 +394,8 @@ describe("Image.list and Image.stream", () => {
 
   it.effect("give an image once that slips onto the next page", () =>
     Effect.gen(function* () {
-      assert.deepStrictEqual(yield* listed(listing(1)), ids)
-      assert.deepStrictEqual(yield* listed(listing(1), { number: 4 }), ids.slice(0, 4))
+      deepStrictEqual(yield* listed(listing(1)), ids)
+      deepStrictEqual(yield* listed(listing(1), { number: 4 }), ids.slice(0, 4))
     })
   )
 
@@ -440,7 +441,7 @@ describe("Image.list and Image.stream", () => {
       for (const [options, query] of asked) {
         const service = listing()
         yield* listed(service, { ...options, number: 1 })
-        assert.deepStrictEqual(queries(service), [{ limit: "1", offset: "0", ...query }])
+        deepStrictEqual(queries(service), [{ limit: "1", offset: "0", ...query }])
       }
     })
   )
@@ -456,8 +457,8 @@ describe("Image.list and Image.stream", () => {
       })
       const fiber = yield* Effect.fork(listed(slow, { since: "1 hour", until: "1 minute" }))
       yield* TestClock.adjust("1 minute")
-      assert.deepStrictEqual(yield* Fiber.join(fiber), ids)
-      assert.deepStrictEqual(
+      deepStrictEqual(yield* Fiber.join(fiber), ids)
+      deepStrictEqual(
         queries(slow).map(({ since, until }) => [since, until]),
         [
           ["3600s", "60s"],
@@ -479,7 +480,7 @@ describe("Image.list and Image.stream", () => {
         Effect.provide(service.layer({ pageSize: 2 })),
         Effect.exit
       )
-      assert.deepStrictEqual(given, ids.slice(0, 2))
+      deepStrictEqual(given, ids.slice(0, 2))
       assert.strictEqual(
         Exit.isFailure(exit) ? Option.getOrThrow(Cause.failureOption(exit.cause))._tag : "",
         "Unavailable"
@@ -493,7 +494,7 @@ describe("Image.list and Image.stream", () => {
         "GET /v1/images": Scripted.json({ images: [{ uuid: ids[0], labels: ["new"] }], next: "x" })
       })
       const [only] = yield* Image.list().pipe(Effect.provide(service.layer()))
-      assert.deepStrictEqual([only?.id, only?.tag, only?.createdAt], [ids[0], Option.none(), Option.none()])
+      deepStrictEqual([only?.id, only?.tag, only?.createdAt], [ids[0], Option.none(), Option.none()])
     })
   )
 })

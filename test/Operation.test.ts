@@ -1,4 +1,5 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { Chunk, Deferred, Duration, Effect, Exit, Fiber, type Layer, Option, Schedule, Stream, TestClock } from "effect"
 import type { OperationDetail, OperationSummary } from "../src/api/Operations.js"
 import type { ContreeClient } from "../src/ContreeClient.js"
@@ -44,7 +45,7 @@ describe("waiting for an operation", () => {
       )
       yield* TestClock.adjust("1 minute")
       assert.strictEqual((yield* Fiber.join(fiber)).status, "SUCCESS")
-      assert.deepStrictEqual(seconds(service.requests), [0, 1, 3, 7, 15])
+      deepStrictEqual(seconds(service.requests), [0, 1, 3, 7, 15])
     })
   )
 
@@ -55,7 +56,7 @@ describe("waiting for an operation", () => {
       const fiber = yield* background(Operation.wait(operationId), service.layer({ wait }))
       yield* TestClock.adjust("1 minute")
       assert.strictEqual((yield* Fiber.join(fiber)).status, "SUCCESS")
-      assert.deepStrictEqual(seconds(service.requests), [0, 10, 20])
+      deepStrictEqual(seconds(service.requests), [0, 10, 20])
     })
   )
 
@@ -67,7 +68,26 @@ describe("waiting for an operation", () => {
       const fiber = yield* background(Operation.wait(operationId), service.layer())
       yield* TestClock.adjust("1 minute")
       yield* Fiber.join(fiber)
-      assert.deepStrictEqual(seconds(service.requests), [0, 5, 6, 7])
+      deepStrictEqual(seconds(service.requests), [0, 5, 6, 7])
+    })
+  )
+
+  it.effect("lets the server keep its answer back, for less than the client waits for one", () =>
+    Effect.gen(function* () {
+      for (const [requestTimeout, prefer] of [
+        [undefined, "wait=20"],
+        ["10 seconds", "wait=5"],
+        [Duration.infinity, "wait=20"],
+        ["1900 millis", undefined]
+      ] as const) {
+        const service = Scripted.make({ [poll]: success })
+        yield* Operation.wait(operationId).pipe(Effect.provide(service.layer({ requestTimeout })))
+        yield* Operation.get(operationId).pipe(Effect.provide(service.layer({ requestTimeout })))
+        deepStrictEqual(
+          service.requests.map(({ headers }) => headers["prefer"]),
+          [prefer, undefined]
+        )
+      }
     })
   )
 
@@ -95,7 +115,7 @@ describe("waiting for an operation", () => {
       )
       yield* TestClock.adjust("1 minute")
       assert.strictEqual((yield* Fiber.join(fiber)).status, "SUCCESS")
-      assert.deepStrictEqual(seconds(service.requests), [0, 1, 1.1, 1.2])
+      deepStrictEqual(seconds(service.requests), [0, 1, 1.1, 1.2])
     })
   )
 
@@ -112,10 +132,10 @@ describe("waiting for an operation", () => {
         assert.strictEqual(failure._tag, "OperationFailed")
         if (failure._tag === "OperationFailed") {
           assert.strictEqual(failure.detail, says)
-          assert.deepStrictEqual([failure.operationId, failure.kind], [operationId, "image_import"])
-          assert.deepStrictEqual(failure.request, { method: "GET", path: `/v1/operations/${operationId}` })
+          deepStrictEqual([failure.operationId, failure.kind], [operationId, "image_import"])
+          deepStrictEqual(failure.request, { method: "GET", path: `/v1/operations/${operationId}` })
         }
-        assert.deepStrictEqual(service.log(), [poll])
+        deepStrictEqual(service.log(), [poll])
       }
     })
   )
@@ -128,7 +148,7 @@ describe("waiting for an operation", () => {
       const failure = yield* failureOf(fiber)
       assert.strictEqual(failure._tag, "OperationCancelled")
       assert.include(failure.message, operationId)
-      assert.deepStrictEqual(service.log(), [poll, poll])
+      deepStrictEqual(service.log(), [poll, poll])
     })
   )
 
@@ -143,12 +163,12 @@ describe("waiting for an operation", () => {
       const failure = yield* failureOf(fiber)
       assert.strictEqual(failure._tag, "TimedOut")
       if (failure._tag === "TimedOut") {
-        assert.deepStrictEqual([failure.limit, failure.operationId], ["wait", operationId])
-        assert.deepStrictEqual(failure.after, Duration.seconds(10))
+        deepStrictEqual([failure.limit, failure.operationId], ["wait", operationId])
+        deepStrictEqual(failure.after, Duration.seconds(10))
         assert.include(failure.message, "it was cancelled")
       }
-      assert.deepStrictEqual(service.log(), [poll, poll, poll, cancel])
-      assert.deepStrictEqual(seconds(service.requests), [0, 4, 8, 10])
+      deepStrictEqual(service.log(), [poll, poll, poll, cancel])
+      deepStrictEqual(seconds(service.requests), [0, 4, 8, 10])
     })
   )
 
@@ -161,7 +181,7 @@ describe("waiting for an operation", () => {
       )
       yield* TestClock.adjust("10 seconds")
       assert.strictEqual((yield* failureOf(fiber))._tag, "TimedOut")
-      assert.deepStrictEqual(service.log(), [poll, cancel])
+      deepStrictEqual(service.log(), [poll, cancel])
     })
   )
 
@@ -178,8 +198,8 @@ describe("waiting for an operation", () => {
       yield* TestClock.adjust("1 minute")
       const failure = yield* failureOf(fiber)
       assert.strictEqual(failure._tag, "TimedOut")
-      if (failure._tag === "TimedOut") assert.deepStrictEqual(failure.after, Duration.seconds(6))
-      assert.deepStrictEqual(service.log(), [poll, poll, poll, cancel])
+      if (failure._tag === "TimedOut") deepStrictEqual(failure.after, Duration.seconds(6))
+      deepStrictEqual(service.log(), [poll, poll, poll, cancel])
     })
   )
 
@@ -190,7 +210,7 @@ describe("waiting for an operation", () => {
         const fiber = yield* background(Operation.wait(operationId), service.layer())
         yield* TestClock.adjust("10 seconds")
         assert.strictEqual((yield* failureOf(fiber))._tag, "Unavailable")
-        assert.deepStrictEqual(service.log(), [poll, poll, cancel])
+        deepStrictEqual(service.log(), [poll, poll, cancel])
       }
     })
   )
@@ -200,7 +220,7 @@ describe("waiting for an operation", () => {
       const service = Scripted.make({ [poll]: Scripted.failure(403), [cancel]: Scripted.broken("ECONNREFUSED") })
       const failure = yield* Effect.flip(Operation.wait(operationId)).pipe(Effect.provide(service.layer()))
       assert.strictEqual(failure._tag, "Forbidden")
-      assert.deepStrictEqual(service.log(), [poll, cancel])
+      deepStrictEqual(service.log(), [poll, cancel])
     })
   )
 
@@ -211,7 +231,7 @@ describe("waiting for an operation", () => {
       yield* TestClock.adjust("2500 millis")
       const exit = yield* Fiber.interrupt(fiber)
       assert.isTrue(Exit.isInterrupted(exit))
-      assert.deepStrictEqual(service.log(), [poll, poll, poll, cancel])
+      deepStrictEqual(service.log(), [poll, poll, poll, cancel])
     })
   )
 
@@ -221,7 +241,7 @@ describe("waiting for an operation", () => {
       const fiber = yield* background(Operation.wait(operationId), service.layer())
       yield* TestClock.adjust("1 second")
       yield* Fiber.interrupt(fiber)
-      assert.deepStrictEqual(service.log(), [poll, cancel])
+      deepStrictEqual(service.log(), [poll, cancel])
     })
   )
 
@@ -251,11 +271,11 @@ describe("starting an operation", () => {
       yield* TestClock.adjust("1 second")
       const interruption = yield* Effect.fork(Fiber.interrupt(fiber))
       yield* TestClock.adjust("3 seconds")
-      assert.deepStrictEqual(service.log(), [post])
+      deepStrictEqual(service.log(), [post])
       assert.isTrue(Option.isNone(yield* Fiber.poll(fiber)))
       yield* Deferred.succeed(answer, started)
       assert.isTrue(Exit.isInterrupted(yield* Fiber.join(interruption)))
-      assert.deepStrictEqual(service.log(), [post, cancel])
+      deepStrictEqual(service.log(), [post, cancel])
     })
   )
 
@@ -267,7 +287,7 @@ describe("starting an operation", () => {
       const interruption = yield* Effect.fork(Fiber.interrupt(fiber))
       yield* TestClock.adjust("10 seconds")
       assert.isTrue(Exit.isInterrupted(yield* Fiber.join(interruption)))
-      assert.deepStrictEqual(service.log(), [post])
+      deepStrictEqual(service.log(), [post])
     })
   )
 
@@ -281,7 +301,7 @@ describe("starting an operation", () => {
       yield* TestClock.adjust("1 second")
       yield* Deferred.succeed(answer, Scripted.failure(403))
       assert.isTrue(Exit.isInterrupted(yield* Fiber.join(interruption)))
-      assert.deepStrictEqual(service.log(), [post])
+      deepStrictEqual(service.log(), [post])
     })
   )
 
@@ -292,7 +312,7 @@ describe("starting an operation", () => {
       yield* TestClock.adjust("10 seconds")
       assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(fiber)))
       yield* TestClock.adjust("10 minutes")
-      assert.deepStrictEqual(service.log(), [post])
+      deepStrictEqual(service.log(), [post])
     })
   )
 
@@ -302,7 +322,7 @@ describe("starting an operation", () => {
       const fiber = yield* background(bringIn, service.layer())
       yield* TestClock.adjust("1500 millis")
       yield* Fiber.interrupt(fiber)
-      assert.deepStrictEqual(service.log(), [post, poll, poll, cancel])
+      deepStrictEqual(service.log(), [post, poll, poll, cancel])
     })
   )
 
@@ -333,7 +353,7 @@ describe("starting an operation", () => {
       const fiber = yield* background(Effect.raceAll([run("a"), run("b")]), service.layer())
       yield* TestClock.adjust("10 seconds")
       assert.strictEqual((yield* Fiber.join(fiber)).operationId, operationId)
-      assert.deepStrictEqual(
+      deepStrictEqual(
         service.log().filter((line) => line.startsWith("DELETE")),
         [`DELETE /v1/operations/${other}`]
       )
@@ -378,12 +398,12 @@ describe("Operation.stream", () => {
         Stream.runCollect,
         Effect.provide(service.layer({ pageSize: 2 }))
       )
-      assert.deepStrictEqual(
+      deepStrictEqual(
         Chunk.toReadonlyArray(operations).map(({ id }): string => id),
         ids
       )
       const query = { kind: "instance", status: "EXECUTING", since: "900s", limit: "2" }
-      assert.deepStrictEqual(
+      deepStrictEqual(
         service.requests.map(({ query }) => query),
         [
           { ...query, offset: "0" },
@@ -397,7 +417,7 @@ describe("Operation.stream", () => {
 describe("Operation.isTerminal", () => {
   it("is true for the three states in which nothing changes any more", () => {
     const states = ["PENDING", "ASSIGNED", "EXECUTING", "SUCCESS", "FAILED", "CANCELLED", "HIBERNATING", "success"]
-    assert.deepStrictEqual(states.filter(Operation.isTerminal), ["SUCCESS", "FAILED", "CANCELLED"])
+    deepStrictEqual(states.filter(Operation.isTerminal), ["SUCCESS", "FAILED", "CANCELLED"])
   })
 })
 

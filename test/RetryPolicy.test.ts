@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { Duration, Effect, Fiber, Option, Schedule, TestClock } from "effect"
 import { ContreeClient } from "../src/ContreeClient.js"
 import type { RequestError } from "../src/ContreeError.js"
@@ -54,7 +55,7 @@ describe("a request that only reads or sets", () => {
       for (const [route, call] of idempotent) {
         const { result, seconds } = yield* timed(Scripted.make({ [route]: reply }), call)
         assert.strictEqual(result._tag, "Left")
-        assert.deepStrictEqual(
+        deepStrictEqual(
           seconds.map((second) => second - (seconds[0] ?? 0)),
           [0, 1, 3, 7]
         )
@@ -76,7 +77,7 @@ describe("a request that only reads or sets", () => {
       const service = Scripted.make({ [routeOfGet]: [Scripted.silence, Scripted.json(record())] })
       const { result, seconds } = yield* timed(service, byId)
       assert.strictEqual(result._tag, "Right")
-      assert.deepStrictEqual(seconds, [0, 61])
+      deepStrictEqual(seconds, [0, 61])
     })
   )
 
@@ -87,7 +88,7 @@ describe("a request that only reads or sets", () => {
       })
       const { result, seconds } = yield* timed(service, byId)
       assert.strictEqual(result._tag, "Right")
-      assert.deepStrictEqual(seconds, [0, 1, 3])
+      deepStrictEqual(seconds, [0, 1, 3])
     })
   )
 
@@ -99,7 +100,7 @@ describe("a request that only reads or sets", () => {
       })
       const { result, seconds } = yield* timed(service, byId)
       assert.strictEqual(result._tag, "Right")
-      assert.deepStrictEqual(seconds, [0, 30, 32, 60])
+      deepStrictEqual(seconds, [0, 30, 32, 60])
     })
   )
 
@@ -131,7 +132,7 @@ describe("a request that starts work", () => {
         })
         const { result, seconds } = yield* timed(service, bringIn)
         assert.strictEqual(result._tag, "Right")
-        assert.deepStrictEqual(
+        deepStrictEqual(
           seconds.map((second) => second - (seconds[0] ?? 0)),
           [0, 1, 3, 3]
         )
@@ -148,7 +149,7 @@ describe("a request that starts work", () => {
         ],
         ...spawned
       })
-      assert.deepStrictEqual((yield* timed(service, bringIn)).seconds, [0, 20, 20])
+      deepStrictEqual((yield* timed(service, bringIn)).seconds, [0, 20, 20])
     })
   )
 

@@ -1,4 +1,5 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { DateTime, Duration, Effect, Encoding, Fiber, Option, pipe, TestClock } from "effect"
 import { OperationId } from "../src/api/Images.js"
 import * as Command from "../src/Command.js"
@@ -104,14 +105,14 @@ describe("the request of a run", () => {
   it.effect.each(rows)("has what was set and nothing else: %s", ([_what, command, body]) =>
     Effect.gen(function* () {
       const { service } = yield* on(over(processResult({})), Image.run(image.id, command))
-      assert.deepStrictEqual(service.of(spawn)[0]?.body, { ...plain, ...body })
+      deepStrictEqual(service.of(spawn)[0]?.body, { ...plain, ...body })
     })
   )
 
   it.effect("says when nothing is kept", () =>
     Effect.gen(function* () {
       const { service } = yield* on(over(processResult({})), Image.run(image.id, "true", { disposable: true }))
-      assert.deepStrictEqual(service.of(spawn)[0]?.body, { ...plain, command: "true", shell: true, disposable: true })
+      deepStrictEqual(service.of(spawn)[0]?.body, { ...plain, command: "true", shell: true, disposable: true })
     })
   )
 
@@ -158,10 +159,10 @@ describe("the result of a run", () => {
           stderr: { value: "err", encoding: "ascii", truncated: true }
         })
       )
-      assert.deepStrictEqual([run.exitCode, run.signal, run.timedOut], [3, Option.none(), false])
-      assert.deepStrictEqual([run.stdout.text, run.stdout.truncated], ["out\n", false])
-      assert.deepStrictEqual([run.stderr.text, run.stderr.truncated], ["err", true])
-      assert.deepStrictEqual(run.elapsed, Duration.millis(2500))
+      deepStrictEqual([run.exitCode, run.signal, run.timedOut], [3, Option.none(), false])
+      deepStrictEqual([run.stdout.text, run.stdout.truncated], ["out\n", false])
+      deepStrictEqual([run.stderr.text, run.stderr.truncated], ["err", true])
+      deepStrictEqual(run.elapsed, Duration.millis(2500))
       assert.strictEqual(run.operationId, operationId)
       assert.notProperty(run, "image")
     })
@@ -180,7 +181,7 @@ describe("the result of a run", () => {
   it.effect.each(ends)("reads the state %j", ([state, exitCode, signal]) =>
     Effect.gen(function* () {
       const run = yield* ended(processResult({ state }))
-      assert.deepStrictEqual([run.exitCode, run.signal], [exitCode, Option.fromNullable(signal)])
+      deepStrictEqual([run.exitCode, run.signal], [exitCode, Option.fromNullable(signal)])
       assert.strictEqual(Run.succeeded(run), exitCode === 0)
     })
   )
@@ -207,7 +208,7 @@ describe("the result of a run", () => {
       const run = yield* ended(processResult({ stdout: stream, stderr: stream }))
       for (const output of [run.stdout, run.stderr]) {
         assert.strictEqual(output.text, text)
-        assert.deepStrictEqual([...output.bytes], bytes)
+        deepStrictEqual([...output.bytes], bytes)
       }
     })
   )
@@ -219,9 +220,9 @@ describe("the result of a run", () => {
           over(processResult({ resources }), { duration: 4 }),
           Image.run(image.id, "true", { disposable: true })
         )
-        assert.deepStrictEqual(value?.elapsed, Duration.seconds(4))
+        deepStrictEqual(value?.elapsed, Duration.seconds(4))
       }
-      assert.deepStrictEqual((yield* ended(processResult({ resources: null }))).elapsed, Duration.zero)
+      deepStrictEqual((yield* ended(processResult({ resources: null }))).elapsed, Duration.zero)
     })
   )
 
@@ -246,7 +247,7 @@ describe("a kept run", () => {
       for (const fields of [{ result: { image: madeId, tag: null } }, { result_image_uuid: madeId }]) {
         const { service, value } = yield* on(over(processResult({}), fields), Image.run(image.id, "true"))
         assert.strictEqual<string | undefined>(value?.image.id, madeId)
-        assert.deepStrictEqual(service.log(), [spawn, poll])
+        deepStrictEqual(service.log(), [spawn, poll])
       }
     })
   )
@@ -265,11 +266,11 @@ describe("a kept run", () => {
         { ...over(processResult({})), [patch]: Scripted.json(record({ uuid: madeId, tag: "another" })) },
         Image.run(image.id, "true", { tag: "mine:1" })
       )
-      assert.deepStrictEqual(service.log(), [spawn, poll, patch])
-      assert.deepStrictEqual(service.of(patch)[0]?.body, { tag: "mine:1" })
+      deepStrictEqual(service.log(), [spawn, poll, patch])
+      deepStrictEqual(service.of(patch)[0]?.body, { tag: "mine:1" })
       assert.strictEqual<string | undefined>(value?.image.id, madeId)
-      assert.deepStrictEqual(value?.image.tag, Option.some("mine:1"))
-      assert.deepStrictEqual(value?.image.createdAt, Option.map(DateTime.make("2024-01-01T12:00:00Z"), DateTime.toUtc))
+      deepStrictEqual(value?.image.tag, Option.some("mine:1"))
+      deepStrictEqual(value?.image.createdAt, Option.map(DateTime.make("2024-01-01T12:00:00Z"), DateTime.toUtc))
     })
   )
 
@@ -280,8 +281,8 @@ describe("a kept run", () => {
           over(processResult({ state })),
           Image.run(image.id, "true", { tag: "mine:1" })
         )
-        assert.deepStrictEqual(service.log(), [spawn, poll])
-        assert.deepStrictEqual(value?.image.tag, Option.none())
+        deepStrictEqual(service.log(), [spawn, poll])
+        deepStrictEqual(value?.image.tag, Option.none())
       }
     })
   )
@@ -379,7 +380,7 @@ describe("Run.Output", () => {
       const bytes = Uint8Array.from({ length: 256 }, (_, byte) => byte)
       const stdout = { value: Encoding.encodeBase64(bytes), encoding: "base64", truncated: true }
       const run = yield* ended(processResult({ stdout }))
-      assert.deepStrictEqual(run.stdout.bytes, bytes)
+      deepStrictEqual(run.stdout.bytes, bytes)
       assert.isTrue(run.stdout.truncated)
     })
   )

@@ -40,8 +40,9 @@ const parseRetryAfter = (header: string | undefined, nowMillis: number): Option.
   if (header === undefined) return Option.none()
   const text = header.trim()
   if (/^\d{1,9}$/.test(text)) return Option.some(Duration.seconds(Number(text)))
-  const at = Date.parse(text)
-  return Number.isNaN(at) ? Option.none() : Option.some(Duration.millis(Math.max(0, at - nowMillis)))
+  // `Date.parse` alone sees dates in "-5" and "1.5" too.
+  const at = text.endsWith("GMT") ? Date.parse(text) : Number.NaN
+  return Number.isNaN(at) ? Option.none() : Option.some(Duration.millis(at - nowMillis))
 }
 
 /** How long an answer asks to wait before the next request. */

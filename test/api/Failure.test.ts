@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { Either, FastCheck, Schema } from "effect"
 import { ApiFailure, failure, failureText } from "../../src/api/Failure.js"
 
@@ -20,7 +21,7 @@ describe("the body of a failure", () => {
 
   it("is written with the status that it is declared for, and for no other", () => {
     const write = Schema.encodeEither(notFound)
-    assert.deepStrictEqual(
+    deepStrictEqual(
       write(new ApiFailure({ status: 404, error: "no such image" })),
       Either.right({ error: "no such image", status: 404 })
     )
@@ -31,7 +32,7 @@ describe("the body of a failure", () => {
     const read = Schema.decodeUnknownEither(notFound)
     for (const body of [{ error: "x" }, { error: "x", status: 404, traceback: ["a"], hint: "new" }]) {
       const { error, message, status } = Either.getOrThrow(read(body))
-      assert.deepStrictEqual([error, message, status], ["x", "x", 404])
+      deepStrictEqual([error, message, status], ["x", "x", 404])
     }
     assert.isTrue(Either.isLeft(read("x")))
   })

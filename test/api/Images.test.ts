@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { Duration, Either, Redacted, Schema } from "effect"
 import { ImageQuery, ImportRequest } from "../../src/api/Images.js"
 import { SpawnRequest } from "../../src/api/Instances.js"
@@ -8,7 +9,7 @@ describe("ImageQuery", () => {
   const read = Schema.decodeUnknownEither(ImageQuery)
 
   it("reads what clients send", () => {
-    assert.deepStrictEqual(
+    deepStrictEqual(
       Either.getOrThrow(
         read({ limit: "1000", offset: "0", tagged: "1", tag: "ubuntu", uuid: image.id, kind: "1", since: "2h" })
       ),
@@ -22,7 +23,7 @@ describe("ImageQuery", () => {
         since: Duration.hours(2)
       }
     )
-    assert.deepStrictEqual(Either.getOrThrow(read({})), {})
+    deepStrictEqual(Either.getOrThrow(read({})), {})
   })
 
   it("takes a flag as on unless it is 0", () => {
@@ -32,7 +33,7 @@ describe("ImageQuery", () => {
       ["true", true],
       ["0", false]
     ] as const) {
-      assert.deepStrictEqual(Either.getOrThrow(read({ tagged })), { tagged: on })
+      deepStrictEqual(Either.getOrThrow(read({ tagged })), { tagged: on })
     }
   })
 
@@ -59,11 +60,11 @@ describe("ImportRequest", () => {
     const request = Either.getOrThrow(read(body))
     assert.notInclude(JSON.stringify(request), "very-secret")
     assert.strictEqual(Redacted.value(request.registry.credentials?.password ?? Redacted.make("")), "very-secret")
-    assert.deepStrictEqual<object>(Schema.encodeSync(ImportRequest)(request), body)
+    deepStrictEqual<object>(Schema.encodeSync(ImportRequest)(request), body)
   })
 
   it("reads null as absent and ignores what it does not know", () => {
-    assert.deepStrictEqual(
+    deepStrictEqual(
       Either.getOrThrow(
         read({ registry: { url: "docker://a", credentials: null }, tag: null, timeout: null, extra: 1 })
       ),
@@ -101,12 +102,9 @@ describe("SpawnRequest", () => {
         resources_limits: { max_layer_bytes: 1 }
       })
     )
-    assert.deepStrictEqual(request.env, { A: "1", B: null })
-    assert.deepStrictEqual(request.timeout, Duration.minutes(1))
-    assert.deepStrictEqual(
-      [request.cwd, request.uid, request.preserveEnv, request.truncateOutputAt],
-      ["", 0, true, 65_535]
-    )
+    deepStrictEqual(request.env, { A: "1", B: null })
+    deepStrictEqual(request.timeout, Duration.minutes(1))
+    deepStrictEqual([request.cwd, request.uid, request.preserveEnv, request.truncateOutputAt], ["", 0, true, 65_535])
     assert.notProperty(request, "files")
   })
 

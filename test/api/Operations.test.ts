@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { DateTime, Duration, Either, FastCheck, Option, Schema } from "effect"
 import { ImageRecord } from "../../src/api/Images.js"
 import { OperationDetail, OperationSummary, ProcessResult } from "../../src/api/Operations.js"
@@ -86,7 +87,7 @@ const wireDetail = FastCheck.record(
 const survives = <A, I>(schema: Schema.Schema<A, I>, wire: unknown): void => {
   const value = Schema.decodeUnknownSync(schema)(wire)
   const again: unknown = JSON.parse(JSON.stringify(Schema.encodeSync(schema)(value)))
-  assert.deepStrictEqual(Schema.decodeUnknownSync(schema)(again), value)
+  deepStrictEqual(Schema.decodeUnknownSync(schema)(again), value)
 }
 
 describe("ImageRecord", () => {
@@ -94,18 +95,15 @@ describe("ImageRecord", () => {
 
   it("is read with everything, with nulls, with nothing but its id, and with keys of a newer server", () => {
     const full = Either.getOrThrow(read(record({ tag: "a:b", operation_uuid: operationId, labels: {} })))
-    assert.deepStrictEqual(
-      [full.id, full.tag, full.operationId],
-      [image.id, Option.some("a:b"), Option.some(operationId)]
-    )
+    deepStrictEqual([full.id, full.tag, full.operationId], [image.id, Option.some("a:b"), Option.some(operationId)])
     for (const bare of [{ uuid: image.id }, { uuid: image.id, tag: null, created_at: null, operation_uuid: null }]) {
       const { createdAt, operationId, tag } = Either.getOrThrow(read(bare))
-      assert.deepStrictEqual([createdAt, operationId, tag], [Option.none(), Option.none(), Option.none()])
+      deepStrictEqual([createdAt, operationId, tag], [Option.none(), Option.none(), Option.none()])
     }
   })
 
   it("keeps a tag that this version would not give", () => {
-    assert.deepStrictEqual(Either.getOrThrow(read(record({ tag: "odd tag!" }))).tag, Option.some("odd tag!"))
+    deepStrictEqual(Either.getOrThrow(read(record({ tag: "odd tag!" }))).tag, Option.some("odd tag!"))
   })
 
   it("is refused without an id", () => {
@@ -130,22 +128,22 @@ describe("operations", () => {
         result: { image: image.id, tag: "t" }
       })
     )
-    assert.deepStrictEqual(detail.duration, Option.some(Duration.millis(2500)))
-    assert.deepStrictEqual(detail.createdAt, Option.map(DateTime.make("2024-01-01T12:00:00Z"), DateTime.toUtc))
-    assert.deepStrictEqual(detail.consumedCpu, Option.some(Duration.millis(500)))
-    assert.deepStrictEqual([detail.imageSize, detail.consumedMemory], [Option.some(10), Option.some(7)])
-    assert.deepStrictEqual(detail.result, Option.some({ image: Option.some(image.id), tag: Option.some("t") }))
+    deepStrictEqual(detail.duration, Option.some(Duration.millis(2500)))
+    deepStrictEqual(detail.createdAt, Option.map(DateTime.make("2024-01-01T12:00:00Z"), DateTime.toUtc))
+    deepStrictEqual(detail.consumedCpu, Option.some(Duration.millis(500)))
+    deepStrictEqual([detail.imageSize, detail.consumedMemory], [Option.some(10), Option.some(7)])
+    deepStrictEqual(detail.result, Option.some({ image: Option.some(image.id), tag: Option.some("t") }))
     const metadata = Option.getOrThrow(detail.metadata)
     assert.strictEqual(metadata["command"], "ls")
     const result = Option.getOrThrow(metadata.result)
-    assert.deepStrictEqual([result.state.exitCode, result.state.signal, result.state.coreDump], [3, -1, false])
-    assert.deepStrictEqual([result.resources.maxRss, result.resources.swaps], [10, -1])
-    assert.deepStrictEqual([result.stdout.truncated, [...result.stderr.bytes]], [true, [255]])
+    deepStrictEqual([result.state.exitCode, result.state.signal, result.state.coreDump], [3, -1, false])
+    deepStrictEqual([result.resources.maxRss, result.resources.swaps], [10, -1])
+    deepStrictEqual([result.stdout.truncated, [...result.stderr.bytes]], [true, [255]])
   })
 
   it("are read with nothing but what they must have, and with keys of a newer server", () => {
     const bare = Either.getOrThrow(read({ uuid: operationId, kind: "instance", status: "PENDING", session_key: "x" }))
-    assert.deepStrictEqual([bare.metadata, bare.result, bare.error], [Option.none(), Option.none(), Option.none()])
+    deepStrictEqual([bare.metadata, bare.result, bare.error], [Option.none(), Option.none(), Option.none()])
   })
 
   it("keep a state and a kind that this version does not know", () => {
@@ -154,7 +152,7 @@ describe("operations", () => {
       Schema.decodeUnknownSync(OperationDetail)(wire),
       Schema.decodeUnknownSync(OperationSummary)(wire)
     ]) {
-      assert.deepStrictEqual([status, kind], ["HIBERNATING", "build"])
+      deepStrictEqual([status, kind], ["HIBERNATING", "build"])
     }
   })
 
@@ -173,7 +171,7 @@ describe("operations", () => {
   it("of a process have a state, and everything else may be missing", () => {
     const readResult = Schema.decodeUnknownEither(ProcessResult)
     const { resources, stderr, stdout } = Either.getOrThrow(readResult({ state: {}, resources: null, stdout: null }))
-    assert.deepStrictEqual([resources.elapsedTime, stdout.bytes.length, stderr.bytes.length], [-1, 0, 0])
+    deepStrictEqual([resources.elapsedTime, stdout.bytes.length, stderr.bytes.length], [-1, 0, 0])
     for (const wrong of [{}, { resources: {} }, { state: null }]) assert.isTrue(Either.isLeft(readResult(wrong)))
   })
 

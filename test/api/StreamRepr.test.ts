@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { Either, FastCheck, Schema } from "effect"
 import { CapturedStream, encodeBytes, StdinRepr } from "../../src/api/StreamRepr.js"
 
@@ -20,7 +21,7 @@ describe("the bytes of a stream", () => {
     ["UTF-8", bytesOf("é"), "w6k=", "base64"]
   ]
   it.each(rows)("are written as the contract rules: %s", (_what, bytes, value, encoding) => {
-    assert.deepStrictEqual<object>(encodeBytes(bytes), { value, encoding })
+    deepStrictEqual<object>(encodeBytes(bytes), { value, encoding })
   })
 
   it.prop(
@@ -35,8 +36,8 @@ describe("the bytes of a stream", () => {
   it.prop("are read back as they were written", [bytes, FastCheck.boolean()], ([bytes, flag]) => {
     const through = <A, I>(schema: Schema.Schema<A, I>, value: A): A =>
       Schema.decodeUnknownSync(schema)(JSON.parse(JSON.stringify(Schema.encodeSync(schema)(value))))
-    assert.deepStrictEqual(through(CapturedStream, { bytes, truncated: flag }), { bytes, truncated: flag })
-    assert.deepStrictEqual(through(StdinRepr, { bytes, close: flag }), { bytes, close: flag })
+    deepStrictEqual(through(CapturedStream, { bytes, truncated: flag }), { bytes, truncated: flag })
+    deepStrictEqual(through(StdinRepr, { bytes, close: flag }), { bytes, close: flag })
   })
 })
 
@@ -47,7 +48,7 @@ describe("CapturedStream", () => {
     "reads text under the name ascii as UTF-8, as official clients send it",
     [FastCheck.fullUnicodeString()],
     ([text]) => {
-      assert.deepStrictEqual(
+      deepStrictEqual(
         read({ value: text, encoding: "ascii" }),
         Either.right({ bytes: bytesOf(text), truncated: false })
       )
@@ -76,8 +77,8 @@ describe("StdinRepr", () => {
   const read = Schema.decodeUnknownEither(StdinRepr)
 
   it("ends after its bytes unless it is said to stay open, and knows no `truncated`", () => {
-    assert.deepStrictEqual(read({ value: "a", truncated: false }), Either.right({ bytes: bytesOf("a"), close: true }))
-    assert.deepStrictEqual(read({ value: "", close: false }), Either.right({ bytes: bytesOf(""), close: false }))
+    deepStrictEqual(read({ value: "a", truncated: false }), Either.right({ bytes: bytesOf("a"), close: true }))
+    deepStrictEqual(read({ value: "", close: false }), Either.right({ bytes: bytesOf(""), close: false }))
   })
 
   it("needs a value, and an encoding that exists", () => {

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { DateTime, Duration, Either, FastCheck, Schema } from "effect"
 import { TimeBoundParam, Timestamp, WholeSeconds } from "../../src/api/Timestamp.js"
 
@@ -121,7 +122,7 @@ describe("TimeBoundParam", () => {
     ["2024-01-01T12:00:00.123456", DateTime.unsafeMake(noon + 123)]
   ]
   it.each(rows)("reads %s", (text, bound) => {
-    assert.deepStrictEqual(read(text), bound)
+    deepStrictEqual(read(text), bound)
   })
 
   it.each(["", "m", "15", "15x", "-1s", "1.5h", "15 m", "15M", "1e3", "yesterday", "99999999999999s", "15mm"])(
@@ -134,9 +135,9 @@ describe("TimeBoundParam", () => {
   )
 
   it("is written as whole seconds, rounded up, or as an instant", () => {
-    assert.deepStrictEqual(write(Duration.millis(1)), Either.right("1s"))
-    assert.deepStrictEqual(write(Duration.days(1)), Either.right("86400s"))
-    assert.deepStrictEqual(write(DateTime.unsafeMake(noon)), Either.right("2024-01-01T12:00:00.000+00:00"))
+    deepStrictEqual(write(Duration.millis(1)), Either.right("1s"))
+    deepStrictEqual(write(Duration.days(1)), Either.right("86400s"))
+    deepStrictEqual(write(DateTime.unsafeMake(noon)), Either.right("2024-01-01T12:00:00.000+00:00"))
   })
 
   it("has no end", () => {
@@ -149,7 +150,7 @@ describe("TimeBoundParam", () => {
     "is read back as it was written",
     [FastCheck.oneof(instant, FastCheck.nat(1e9).map(Duration.seconds))],
     ([bound]) => {
-      assert.deepStrictEqual(read(Either.getOrThrow(write(bound))), bound)
+      deepStrictEqual(read(Either.getOrThrow(write(bound))), bound)
     }
   )
 })
@@ -164,15 +165,15 @@ describe("WholeSeconds", () => {
       [1001, 2],
       [60_000, 60]
     ] as const) {
-      assert.deepStrictEqual(write(Duration.millis(millis)), Either.right(seconds))
+      deepStrictEqual(write(Duration.millis(millis)), Either.right(seconds))
     }
     assert.isTrue(Either.isLeft(write(Duration.infinity)))
   })
 
   it("are read, and none is less than nothing", () => {
     const read = Schema.decodeUnknownEither(WholeSeconds)
-    assert.deepStrictEqual(read(90), Either.right(Duration.seconds(90)))
-    assert.deepStrictEqual(read(-1), Either.right(Duration.zero))
+    deepStrictEqual(read(90), Either.right(Duration.seconds(90)))
+    deepStrictEqual(read(-1), Either.right(Duration.zero))
     for (const wrong of ["90", null, Number.NaN]) assert.isTrue(Either.isLeft(read(wrong)))
   })
 })

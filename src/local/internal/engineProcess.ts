@@ -71,7 +71,12 @@ export const start = Effect.fn("EngineProcess.start")(function* (
   )
   // Before the command's own finalizer, which kills: a worker that is asked ends what it runs.
   yield* Effect.addFinalizer(() =>
-    Deferred.succeed(stop, undefined).pipe(Effect.zipRight(worker.exitCode), Effect.timeout(stopLimit), Effect.ignore)
+    Deferred.succeed(stop, undefined).pipe(
+      Effect.zipRight(worker.exitCode),
+      Effect.timeout(stopLimit),
+      Effect.catchTag("TimeoutException", () => worker.kill("SIGKILL")),
+      Effect.ignore
+    )
   )
 
   let tail = ""
