@@ -286,7 +286,7 @@ export const oci = Effect.fn("Image.oci")(function* (
   const tag = yield* options.tag === undefined
     ? Effect.flatMap(ImageRef.toOci(ref), ImageRef.localTag)
     : ImageTag.fromString(options.tag)
-  return yield* look({ _tag: "Tag", tag }).pipe(Effect.catchTag("NotFound", () => importFrom(ref, { ...options, tag })))
+  return yield* look({ _tag: "Tag", tag }).pipe(Effect.catchTag("NotFound", () => importFrom(ref, options)))
 })
 
 /**
