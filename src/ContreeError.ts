@@ -54,9 +54,10 @@ const sentence = (error: {
   readonly detail: string
   readonly suggestion: string
 }): string => {
-  const where = error.request === undefined ? "" : ` (${error.request.method} ${error.request.path}${
-      error.status === undefined ? "" : `: ${error.status}`
-    })`
+  const where =
+    error.request === undefined
+      ? ""
+      : ` (${error.request.method} ${error.request.path}${error.status === undefined ? "" : `: ${error.status}`})`
   return `${error.detail}${where}. ${error.suggestion}`
 }
 

@@ -10,7 +10,7 @@ import * as ImageRef from "../src/ImageRef.js"
 import type { InvalidImageRef } from "../src/InvalidImageRef.js"
 import type * as Run from "../src/Run.js"
 import * as Scripted from "./fixtures/ScriptedService.js"
-import { image, operationId, record, tag } from "./fixtures/ScriptedService.js"
+import { image, on, operationId, record, tag } from "./fixtures/ScriptedService.js"
 
 const byTag = "GET /v1/inspect/"
 const byId = `GET /v1/inspect/${image.id}/`
@@ -25,16 +25,6 @@ const imported = {
   [poll]: Scripted.json(
     Scripted.operation("SUCCESS", { kind: "image_import", result: { image: image.id, tag: "ubuntu:latest" } })
   )
-}
-
-/** Runs an effect on a script and gives its exit beside the service. */
-const on = <A, E>(scripts: Readonly<Record<string, Scripted.Script>>, effect: Effect.Effect<A, E, ContreeClient>) => {
-  const service = Scripted.make(scripts)
-  return Effect.map(Effect.either(effect).pipe(Effect.provide(service.layer())), (result) => ({
-    service,
-    value: result._tag === "Right" ? result.right : undefined,
-    error: result._tag === "Left" ? result.left : undefined
-  }))
 }
 
 describe("Image.use", () => {

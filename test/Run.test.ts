@@ -3,11 +3,10 @@ import { deepStrictEqual } from "@effect/vitest/utils"
 import { DateTime, Duration, Effect, Encoding, Fiber, Option, pipe, TestClock } from "effect"
 import { OperationId } from "../src/api/Images.js"
 import * as Command from "../src/Command.js"
-import type { ContreeClient } from "../src/ContreeClient.js"
 import * as Image from "../src/Image.js"
 import * as Run from "../src/Run.js"
 import * as Scripted from "./fixtures/ScriptedService.js"
-import { image, operationId, record } from "./fixtures/ScriptedService.js"
+import { image, on, operationId, record } from "./fixtures/ScriptedService.js"
 
 const spawn = "POST /v1/instances"
 const poll = `GET /v1/operations/${operationId}`
@@ -32,15 +31,6 @@ const over = (result: object | null, fields: object = { result: { image: madeId,
   [spawn]: Scripted.json({ uuid: operationId, image: image.id }, 201),
   [poll]: Scripted.json(Scripted.operation("SUCCESS", { metadata: { command: "true", result }, ...fields }))
 })
-
-const on = <A, E>(scripts: Readonly<Record<string, Scripted.Script>>, effect: Effect.Effect<A, E, ContreeClient>) => {
-  const service = Scripted.make(scripts)
-  return Effect.map(Effect.either(effect).pipe(Effect.provide(service.layer())), (result) => ({
-    service,
-    value: result._tag === "Right" ? result.right : undefined,
-    error: result._tag === "Left" ? result.left : undefined
-  }))
-}
 
 /** The result of a command that ended so. */
 const ended = (result: object | null) =>

@@ -31,10 +31,7 @@ export const encodeBytes = (bytes: Uint8Array): { readonly value: string; readon
     ? { value: latin1.decode(bytes), encoding: "ascii" }
     : { value: Encoding.encodeBase64(bytes), encoding: "base64" }
 
-const decodeBytes = (
-  repr: { readonly value: string; readonly encoding?: string | undefined },
-  ast: AST.AST
-) =>
+const decodeBytes = (repr: { readonly value: string; readonly encoding?: string | undefined }, ast: AST.AST) =>
   repr.encoding === "base64"
     ? Either.mapLeft(
         Encoding.decodeBase64(repr.value),

@@ -9,17 +9,13 @@ import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 
-const zone = /(?:z|[+-]\d{2}:?\d{2})$/i
 const isoDateTime = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?:z|[+-]\d{2}:?\d{2})?)?$/i
 
 const parseIso = (text: string): Option.Option<DateTime.Utc> => {
   const trimmed = text.trim()
   if (!isoDateTime.test(trimmed)) return Option.none()
-  const normal = trimmed.toUpperCase().replace(" ", "T").replace(",", ".")
-  // `Date` reads a date-time without a zone as local time; the contract reads it as UTC.
-  return DateTime.make(!normal.includes("T") || zone.test(normal) ? normal : `${normal}Z`).pipe(
-    Option.map(DateTime.toUtc)
-  )
+  // Without a zone `DateTime.make` reads UTC, as the contract does and `Date` does not.
+  return Option.map(DateTime.make(trimmed.toUpperCase().replace(" ", "T").replace(",", ".")), DateTime.toUtc)
 }
 
 /** Python 3.10 readers know `+00:00` but not `Z`, and only 0, 3 or 6 fraction digits. */

@@ -1,0 +1,4 @@
+import * as Contree from "../fixtures/Contree.js"
+import { contract } from "./suite.js"
+
+contract("LocalContree", Contree.local)

@@ -1,0 +1,57 @@
+import { assert, describe } from "@effect/vitest"
+import { Effect, Fiber, Option, Stream } from "effect"
+import * as Command from "../../src/Command.js"
+import * as Image from "../../src/Image.js"
+import * as Operation from "../../src/Operation.js"
+import { Fixture } from "../fixtures/Contree.js"
+import { processesNaming, uniqueSeconds, within } from "../fixtures/EngineTraces.js"
+import { busybox } from "./steps.js"
+import type { It } from "./suite.js"
+
+export const interruption = (it: It) => {
+  describe("interrupting the fiber of a run", () => {
+    it.effect(
+      "ends its command within a second and leaves no process, mount or folder, and the operation is cancelled",
+      () =>
+        Effect.gen(function* () {
+          const { traces } = yield* Fixture
+          const image = yield* busybox
+          const seconds = yield* uniqueSeconds
+          const forks = `sleep ${seconds} & (setsid sleep ${seconds} &) ; echo x > /x; exec sleep ${seconds}`
+          for (const run of [
+            Image.run(image, Command.exec("sleep", seconds)),
+            Image.run(image, Command.shell(forks), { disposable: true })
+          ]) {
+            const fiber = yield* Effect.fork(run)
+            yield* within(5000)(processesNaming(seconds), (found) => found.length > 0)
+            yield* Fiber.interrupt(fiber)
+            const [newest] = Array.from(
+              yield* Operation.stream({ kind: "instance" }).pipe(Stream.take(1), Stream.runCollect)
+            )
+            yield* within(1000)(
+              Effect.all([processesNaming(seconds), traces]),
+              ([processes, { overlays, runs }]) => processes.length === 0 && overlays.length === 0 && runs.length === 0
+            )
+            assert.strictEqual(newest?.status, "CANCELLED")
+            assert.deepStrictEqual(newest?.resultImageId, Option.none())
+          }
+          assert.deepStrictEqual((yield* traces).ownMounts, [])
+        })
+    )
+
+    it.effect("that has lost a race cancels it, and the winner's image is kept", () =>
+      Effect.gen(function* () {
+        const image = yield* busybox
+        const seconds = yield* uniqueSeconds
+        const won = yield* Effect.raceAll([
+          Image.run(image, `echo slow > /who; sleep ${seconds}`),
+          Image.run(image, `echo quick > /who; sleep 0.3`),
+          Image.run(image, `sleep ${seconds}`)
+        ])
+        assert.strictEqual((yield* Image.run(won.image, "cat /who", { disposable: true })).stdout.text, "quick\n")
+        yield* within(1000)(processesNaming(seconds), (found) => found.length === 0)
+        assert.strictEqual(yield* Stream.runCount(Operation.stream({ status: "EXECUTING" })), 0)
+      })
+    )
+  })
+}
