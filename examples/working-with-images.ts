@@ -35,7 +35,9 @@ const program = Effect.gen(function* () {
   const lazyById = yield* Image.use(base.id)
   const strictByTag = yield* Image.use(tag, { strict: true })
   const strictById = yield* Image.use(base.id, { strict: true })
-  yield* Console.log(`lazy ${lazyByTag.ref._tag} and ${lazyById.ref._tag}, strict ${strictByTag.id} and ${strictById.id}`)
+  yield* Console.log(
+    `lazy ${lazyByTag.ref._tag} and ${lazyById.ref._tag}, strict ${strictByTag.id} and ${strictById.id}`
+  )
   const missing = yield* Effect.flip(Image.use("no-such-tag:latest", { strict: true }))
   yield* Console.log(`a missing tag: ${missing._tag}, ${missing.message}`)
 
@@ -73,7 +75,7 @@ const program = Effect.gen(function* () {
     "the newest two": Image.list({ number: 2 }),
     "with a tag": Image.list({ tagged: true }),
     "by prefix": Image.list({ tagPrefix: "example/" }),
-    "imported": Image.list({ kind: "imported" }),
+    imported: Image.list({ kind: "imported" }),
     "of the last hour": Image.list({ since: "1 hour" }),
     "since the start of the year": Image.list({ since: startOfYear })
   }

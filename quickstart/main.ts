@@ -62,9 +62,7 @@ const mainJob = (base: Image.Image) =>
     )
 
     const images = yield* step("list the images with a tag", Image.list({ tagged: true }))
-    yield* Effect.forEach(images, (image) =>
-      say(`  ${short(image)}  ${Option.getOrElse(image.tag, () => "")}`)
-    )
+    yield* Effect.forEach(images, (image) => say(`  ${short(image)}  ${Option.getOrElse(image.tag, () => "")}`))
 
     const [left, right] = branches
     yield* say(`\n▸ the tree of images`)
@@ -78,7 +76,10 @@ const mainJob = (base: Image.Image) =>
   })
 
 const find = (tag: ImageTag.ImageTag) =>
-  Image.use(tag, { strict: true }).pipe(Effect.asSome, Effect.catchTag("NotFound", () => Effect.succeedNone))
+  Image.use(tag, { strict: true }).pipe(
+    Effect.asSome,
+    Effect.catchTag("NotFound", () => Effect.succeedNone)
+  )
 
 /** The image if it is there already or can be fetched; none when its registry gives it to nobody here. */
 const fetched = (reference: string) =>
@@ -96,9 +97,7 @@ const fetched = (reference: string) =>
     }
     return yield* step(`import ${reference}`, Image.oci(reference)).pipe(
       Effect.asSome,
-      Effect.catchTag("OperationFailed", (error) =>
-        Effect.as(say(`  no: ${error.detail}`), Option.none<Image.Image>())
-      )
+      Effect.catchTag("OperationFailed", (error) => Effect.as(say(`  no: ${error.detail}`), Option.none<Image.Image>()))
     )
   })
 
@@ -136,9 +135,6 @@ const program = Effect.gen(function* () {
       withEngine({ dataDirectory, mirrors: [{ registry: sample.registry, url: `http://${address}` }] })
     )
   }).pipe(Effect.provide(registry))
-}).pipe(
-  Effect.scoped,
-  Effect.zipRight(say(`\nNext: examples/, and \`npm run serve\` for other languages' clients.`))
-)
+}).pipe(Effect.scoped, Effect.zipRight(say(`\nNext: examples/, and \`npm run serve\` for other languages' clients.`)))
 
 program.pipe(Effect.provide(Layer.mergeAll(NodeContext.layer)), NodeRuntime.runMain)

@@ -42,9 +42,7 @@ const toRecord = (image: StoredImage): ImageRecord =>
 const notFound = (error: string) => new ApiFailure({ status: 404, error })
 
 /** A failure of the database is the server's. */
-const orInternal = <A, R>(
-  effect: Effect.Effect<A, ApiFailure | DatabaseError, R>
-): Effect.Effect<A, ApiFailure, R> =>
+const orInternal = <A, R>(effect: Effect.Effect<A, ApiFailure | DatabaseError, R>): Effect.Effect<A, ApiFailure, R> =>
   Effect.mapError(effect, (error) =>
     error._tag === "DatabaseError" ? new ApiFailure({ status: 500, error: error.message }) : error
   )
@@ -210,21 +208,19 @@ const operationsGroup = HttpApiBuilder.group(ContreeApi, "operations", (handlers
     const preferred = (id: OperationId, wait: Duration.Duration | undefined) =>
       wait === undefined || Duration.equals(wait, Duration.zero)
         ? Effect.void
-        : engine.ended(id).pipe(
-            Effect.raceFirst(Deferred.await(closing)),
-            Effect.timeout(Duration.min(wait, longestWait)),
-            Effect.ignore
-          )
+        : engine
+            .ended(id)
+            .pipe(
+              Effect.raceFirst(Deferred.await(closing)),
+              Effect.timeout(Duration.min(wait, longestWait)),
+              Effect.ignore
+            )
     return handlers
       .handle("list", ({ urlParams }) =>
         window(urlParams).pipe(
-          Effect.flatMap((window) =>
-            operations.list({ ...window, status: urlParams.status, kind: urlParams.kind })
-          ),
+          Effect.flatMap((window) => operations.list({ ...window, status: urlParams.status, kind: urlParams.kind })),
           Effect.flatMap(
-            Effect.forEach((operation) =>
-              Effect.map(summaryOf(operation), (summary) => new OperationSummary(summary))
-            )
+            Effect.forEach((operation) => Effect.map(summaryOf(operation), (summary) => new OperationSummary(summary)))
           ),
           orInternal
         )

@@ -143,7 +143,8 @@ export const make = Effect.fnUntraced(function* (
   const cancels = yield* Ref.make(HashMap.empty<OperationId, Deferred.Deferred<never, Cancelled>>())
 
   const left = yield* operations.failOpen("The engine stopped before the operation was over; start it again")
-  if (left > 0) yield* Effect.logWarning(`${left} operations were not over when the engine last stopped; they have failed`)
+  if (left > 0)
+    yield* Effect.logWarning(`${left} operations were not over when the engine last stopped; they have failed`)
 
   const storeImage = Effect.fnUntraced(function* (
     operation: StoredOperation,
@@ -250,8 +251,7 @@ export const make = Effect.fnUntraced(function* (
         Effect.map(
           Option.match(done.result, {
             onNone: () => Effect.succeed(operation.metadata),
-            onSome: (result) =>
-              Effect.map(encodeResult(result), (result) => ({ ...operation.metadata, result }))
+            onSome: (result) => Effect.map(encodeResult(result), (result) => ({ ...operation.metadata, result }))
           }),
           (metadata): Outcome => ({
             status: "SUCCESS",
@@ -313,9 +313,7 @@ export const make = Effect.fnUntraced(function* (
     return operation
   })
 
-  const newOperation = Effect.fnUntraced(function* (
-    fields: Pick<StoredOperation, "kind" | "imageId" | "metadata">
-  ) {
+  const newOperation = Effect.fnUntraced(function* (fields: Pick<StoredOperation, "kind" | "imageId" | "metadata">) {
     return new StoredOperation({
       ...fields,
       id: OperationId.make(yield* Uuid.make),
@@ -415,7 +413,7 @@ const secondsOrUnknown = (duration: Duration.Duration | undefined): number =>
 const decodeImageId = Schema.decode(ImageId)
 const encodeResult = Schema.encode(ProcessResult)
 
-const noResources: typeof ProcessResult.Type["resources"] = {
+const noResources: (typeof ProcessResult.Type)["resources"] = {
   blockInput: -1,
   blockOutput: -1,
   cost: 0,
@@ -442,8 +440,5 @@ const noResources: typeof ProcessResult.Type["resources"] = {
  */
 export const layer = (
   config: EngineConfig
-): Layer.Layer<
-  Engine,
-  DatabaseError,
-  ImageStore | Importer | LayerStore | OperationStore | Sandbox | Squasher
-> => Layer.scoped(Engine, make(config))
+): Layer.Layer<Engine, DatabaseError, ImageStore | Importer | LayerStore | OperationStore | Sandbox | Squasher> =>
+  Layer.scoped(Engine, make(config))

@@ -114,10 +114,7 @@ export declare namespace ImageStore {
   }
 }
 
-const shortened = (
-  chain: Chain,
-  squashes: HashMap.HashMap<LayerName, readonly [LayerName, LayerName]>
-): Chain => {
+const shortened = (chain: Chain, squashes: HashMap.HashMap<LayerName, readonly [LayerName, LayerName]>): Chain => {
   for (let index = 0; index < chain.length; index++) {
     const name = chain[index]
     const squash = name === undefined ? Option.none() : HashMap.get(squashes, name)

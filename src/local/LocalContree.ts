@@ -39,8 +39,7 @@ import * as EngineProcess from "./internal/engineProcess.js"
  * @category configuration
  */
 export interface Options
-  extends Partial<EngineConfig.EngineOptions>,
-    Pick<ContreeConfig, "requestTimeout" | "wait" | "retry" | "pageSize"> {}
+  extends Partial<EngineConfig.EngineOptions>, Pick<ContreeConfig, "requestTimeout" | "wait" | "retry" | "pageSize"> {}
 
 /** The engine is a few microseconds away, so a short command is looked at again soon. */
 const wait: WaitPolicy.WaitPolicy = {

@@ -146,7 +146,11 @@ export const run = Effect.fn("Runner.run")(function* <A, E>(
             )
           )
           const [{ exit: end, timedOut }, stdout, stderr] = yield* Effect.all(
-            [exit, capture(sandbox.stdout, request.truncateOutputAt), capture(sandbox.stderr, request.truncateOutputAt)],
+            [
+              exit,
+              capture(sandbox.stdout, request.truncateOutputAt),
+              capture(sandbox.stderr, request.truncateOutputAt)
+            ],
             { concurrency: "unbounded" }
           )
           return { exit: end, timedOut, stdout, stderr }

@@ -54,14 +54,14 @@ export const make = Effect.fnUntraced(function* (
   const turn = yield* Effect.makeSemaphore(1)
 
   const squash = (chain: Chain) =>
-    turn.withPermits(1)(flatten(chain)).pipe(
-      Effect.flatMap(([layer, base]) =>
-        base === undefined ? Effect.void : images.squashed(chain[0], layer, base)
-      ),
-      Effect.tapError((error) => Effect.logWarning("an image could not be squashed; it stays deep", error)),
-      Effect.ignore,
-      Effect.withSpan("Squasher.squash", { attributes: { layers: chain.length } })
-    )
+    turn
+      .withPermits(1)(flatten(chain))
+      .pipe(
+        Effect.flatMap(([layer, base]) => (base === undefined ? Effect.void : images.squashed(chain[0], layer, base))),
+        Effect.tapError((error) => Effect.logWarning("an image could not be squashed; it stays deep", error)),
+        Effect.ignore,
+        Effect.withSpan("Squasher.squash", { attributes: { layers: chain.length } })
+      )
 
   return {
     // Images that a chain's next runs make before its squash is ready are deep too; only every depth-th is squashed.

@@ -20,7 +20,11 @@ import * as Squasher from "../Squasher.js"
 const importer = (directory: string) =>
   Layer.unwrapEffect(
     Effect.map(Effect.all([MountNamespace.MountNamespace, Path.Path]), ([{ idShift, ownership }, path]) =>
-      Importer.layer({ temporary: path.join(directory, "t"), idShift, ownership: ownership === "single" ? "single" : "full" })
+      Importer.layer({
+        temporary: path.join(directory, "t"),
+        idShift,
+        ownership: ownership === "single" ? "single" : "full"
+      })
     )
   )
 

@@ -59,9 +59,7 @@ const run = (settings: typeof WorkerSettings.Type, ownerGone: Effect.Effect<void
     )
     yield* Effect.logInfo(`sandboxes are launched by ${launcher}`)
     yield* answer(
-      address._tag === "TcpAddress"
-        ? { _tag: "Ready", launcher, port: address.port }
-        : { _tag: "Ready", launcher }
+      address._tag === "TcpAddress" ? { _tag: "Ready", launcher, port: address.port } : { _tag: "Ready", launcher }
     )
     yield* ownerGone
   }).pipe(
