@@ -49,12 +49,15 @@ export const defaultPolicy: RetryPolicy = {
  */
 export const never: RetryPolicy = { schedule: Schedule.stop }
 
+const passing: ReadonlySet<number> = new Set([408, 410, 425, 429, 502, 503, 504])
+
 /**
  * Tells whether repeating a request after this failure can do no harm.
  *
- * A request that only reads, or that sets the same state again, may be repeated after every passing fault. One
- * that starts work (`POST`) may be repeated only when the answer proves that nothing was started: 429, 425, or
- * a connection that was refused.
+ * A request that only reads, or that sets the same state again, may be repeated after every passing fault: no
+ * connection, no answer in time, 408, 410, 425, 429, 502, 503 or 504. Another failure of the server, such as 500,
+ * is its last word. One that starts work (`POST`) may be repeated only when the answer proves that nothing was
+ * started: 429, 425, or a connection that was refused.
  *
  * @since 0.1.0
  * @category guards
@@ -62,4 +65,4 @@ export const never: RetryPolicy = { schedule: Schedule.stop }
 export const isSafe = (method: HttpMethod.HttpMethod, error: ContreeError): boolean =>
   method === "POST"
     ? error._tag === "RateLimited" || (error._tag === "Unavailable" && error.notStarted)
-    : isTransient(error)
+    : isTransient(error) && (error.status === undefined || passing.has(error.status))

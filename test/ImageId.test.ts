@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { Either, JSONSchema, Schema } from "effect"
 import * as ImageId from "../src/ImageId.js"
 
@@ -31,7 +32,7 @@ describe("ImageId", () => {
   for (const [what, input, position, reason] of rows) {
     it(`does not take ${what} for an id`, () => {
       const error = Either.getOrThrow(Either.flip(ImageId.fromString(input)))
-      assert.deepStrictEqual([error.part, error.position], ["uuid", position])
+      deepStrictEqual([error.part, error.position], ["uuid", position])
       assert.match(error.reason, reason)
       assert.isTrue(Either.isRight(ImageId.fromString(error.example)))
       assert.isTrue(Either.isLeft(Schema.decodeUnknownEither(ImageId.ImageId)(input)))
@@ -39,7 +40,7 @@ describe("ImageId", () => {
   }
 
   it.prop("every generated id is read back as itself", [ImageId.ImageId], ([id]) => {
-    assert.deepStrictEqual(ImageId.fromString(id), Either.right(id))
+    deepStrictEqual(ImageId.fromString(id), Either.right(id))
     assert.strictEqual(Schema.encodeSync(ImageId.ImageId)(id), id)
     assert.isTrue(ImageId.isImageId(id))
   })

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { Array, Effect, Either, Equal, FastCheck, Hash, HashMap, Option, pipe, Schema } from "effect"
 import * as ImageRef from "../src/ImageRef.js"
 
@@ -115,7 +116,7 @@ describe("ImageRef.fromString", () => {
     for (const [text, part, position, reason] of rows) {
       it(JSON.stringify(text.slice(0, 60)), () => {
         const error = refuse(text)
-        assert.deepStrictEqual([error.part, error.position], [part, position], error.message)
+        deepStrictEqual([error.part, error.position], [part, position], error.message)
         assert.match(error.reason, reason)
       })
     }
@@ -198,8 +199,8 @@ describe("ImageRef", () => {
 
   it("is compared by value and is a key of a HashMap", () => {
     const map = HashMap.make([parse("docker://python:3"), 1], [parse("tag:python:3"), 2])
-    assert.deepStrictEqual(HashMap.get(map, parse("docker://index.docker.io/library/python:3")), Option.some(1))
-    assert.deepStrictEqual(HashMap.get(map, parse("python:3")), Option.some(2))
+    deepStrictEqual(HashMap.get(map, parse("docker://index.docker.io/library/python:3")), Option.some(1))
+    deepStrictEqual(HashMap.get(map, parse("python:3")), Option.some(2))
     assert.isFalse(Equal.equals(parse("docker://python:3"), parse("//python:3")))
   })
 
@@ -212,7 +213,7 @@ describe("ImageRef", () => {
     assert.isTrue(Equal.equals(ImageRef.tag(id), Either.right(parse(`tag:${id}`))))
     assert.isTrue(Equal.equals(ImageRef.ociUrl("ghcr.io/o/i"), Either.right(parse("docker://ghcr.io/o/i"))))
     const failures = [ImageRef.uuid("x"), ImageRef.tag("a b"), ImageRef.ociUrl("A b")]
-    assert.deepStrictEqual(
+    deepStrictEqual(
       failures.map(
         (failure) => Either.getOrThrow(Either.flip(failure as Either.Either<unknown, ImageRef.InvalidImageRef>)).part
       ),
@@ -222,7 +223,7 @@ describe("ImageRef", () => {
 
   it("takes references and texts alike", () => {
     const ref = parse("docker://python")
-    assert.deepStrictEqual(ImageRef.fromInput(ref), Either.right(ref))
+    deepStrictEqual(ImageRef.fromInput(ref), Either.right(ref))
     assert.isTrue(Equal.equals(ImageRef.fromInput("docker://python"), Either.right(ref)))
     assert.isTrue(Either.isLeft(ImageRef.fromInput("docker://")))
   })
@@ -230,7 +231,7 @@ describe("ImageRef", () => {
   it("tells its kinds apart", () => {
     const refs = [parse(id), parse("a"), parse("docker://a"), parse("//a")]
     const kinds = [ImageRef.isUuid, ImageRef.isTag, ImageRef.isOciUrl, ImageRef.isOciReference]
-    assert.deepStrictEqual(
+    deepStrictEqual(
       refs.map((ref) => kinds.map((is) => is(ref))),
       [0, 1, 2, 3].map((i) => [0, 1, 2, 3].map((j) => i === j))
     )
@@ -256,7 +257,7 @@ describe("ImageRef", () => {
 
   it("is ordered by its text", () => {
     const texts = ["tag:b", "docker://a/b", "tag:a", "//a/b", id]
-    assert.deepStrictEqual(pipe(texts.map(parse), Array.sort(ImageRef.Order), Array.map(ImageRef.toString)), [
+    deepStrictEqual(pipe(texts.map(parse), Array.sort(ImageRef.Order), Array.map(ImageRef.toString)), [
       "//docker.io/a/b",
       id,
       "docker://docker.io/a/b",
@@ -278,24 +279,24 @@ describe("ImageRef", () => {
     const oci = (text: string) => Either.map(ImageRef.toOci(parse(text)), String)
 
     it("reads a tag as docker reads a name", () => {
-      assert.deepStrictEqual(oci("python:3"), Either.right("docker.io/library/python:3"))
-      assert.deepStrictEqual(oci("ghcr.io/o/i"), Either.right("ghcr.io/o/i"))
-      assert.deepStrictEqual(oci("localhost:5000/i:1"), Either.right("localhost:5000/i:1"))
+      deepStrictEqual(oci("python:3"), Either.right("docker.io/library/python:3"))
+      deepStrictEqual(oci("ghcr.io/o/i"), Either.right("ghcr.io/o/i"))
+      deepStrictEqual(oci("localhost:5000/i:1"), Either.right("localhost:5000/i:1"))
     })
 
     it("gives the reference that a URL or a reference is", () => {
-      assert.deepStrictEqual(oci("docker://python"), Either.right("docker.io/library/python"))
-      assert.deepStrictEqual(oci("//ghcr.io/o/i"), Either.right("ghcr.io/o/i"))
+      deepStrictEqual(oci("docker://python"), Either.right("docker.io/library/python"))
+      deepStrictEqual(oci("//ghcr.io/o/i"), Either.right("ghcr.io/o/i"))
     })
 
     it("fails for a tag that is no name of an image", () => {
       const error = Either.getOrThrow(Either.flip(ImageRef.toOci(parse("MyApp:Ready"))))
-      assert.deepStrictEqual([error.input, error.part, error.position], ["MyApp:Ready", "repository", 0])
+      deepStrictEqual([error.input, error.part, error.position], ["MyApp:Ready", "repository", 0])
     })
 
     it("fails for a UUID", () => {
       const error = Either.getOrThrow(Either.flip(ImageRef.toOci(parse(id))))
-      assert.deepStrictEqual([error.input, error.part], [id, "uuid"])
+      deepStrictEqual([error.input, error.part], [id, "uuid"])
       assert.match(error.reason, /cannot be imported/)
     })
   })
@@ -304,16 +305,16 @@ describe("ImageRef", () => {
     const local = (text: string) => Either.map(ImageRef.localTag(parse(text)), String)
 
     it("is a tag itself, or what stands for an image of a registry", () => {
-      assert.deepStrictEqual(local("tag:Some:Thing"), Either.right("Some:Thing"))
-      assert.deepStrictEqual(local("docker://python:3"), Either.right("python:3"))
-      assert.deepStrictEqual(local("//ghcr.io/o/i:t"), Either.right("ghcr.io/o/i:t"))
+      deepStrictEqual(local("tag:Some:Thing"), Either.right("Some:Thing"))
+      deepStrictEqual(local("docker://python:3"), Either.right("python:3"))
+      deepStrictEqual(local("//ghcr.io/o/i:t"), Either.right("ghcr.io/o/i:t"))
     })
 
     it("fails for a UUID, and where the tag would be too long", () => {
       const uuid = Either.getOrThrow(Either.flip(ImageRef.localTag(parse(id))))
       assert.match(uuid.reason, /stands for no tag/)
       const long = Either.getOrThrow(Either.flip(ImageRef.localTag(parse(`docker://ghcr.io/${"a".repeat(255)}`))))
-      assert.deepStrictEqual([long.part, long.position], ["tag", 256])
+      deepStrictEqual([long.part, long.position], ["tag", 256])
     })
   })
 })

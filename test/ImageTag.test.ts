@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { Either, FastCheck, Schema } from "effect"
 import * as ImageTag from "../src/ImageTag.js"
 
@@ -47,7 +48,7 @@ describe("ImageTag", () => {
   for (const [what, input, position, reason] of invalid) {
     it(`refuses ${what}`, () => {
       const error = Either.getOrThrow(Either.flip(ImageTag.fromString(input)))
-      assert.deepStrictEqual([error.part, error.position], ["tag", position])
+      deepStrictEqual([error.part, error.position], ["tag", position])
       assert.match(error.reason, reason)
       assert.isTrue(Either.isRight(ImageTag.fromString(error.example)))
     })
@@ -64,7 +65,7 @@ describe("ImageTag", () => {
   it.prop("every generated tag is valid and read back as itself", [ImageTag.ImageTag], ([tag]) => {
     assert.match(tag, documented)
     assert.isAtMost(tag.length, 256)
-    assert.deepStrictEqual(ImageTag.fromString(tag), Either.right(tag))
+    deepStrictEqual(ImageTag.fromString(tag), Either.right(tag))
   })
 
   it.prop(

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { Either, Equal, FastCheck, Hash, Option, pipe, Schema } from "effect"
 import * as ImageTag from "../src/ImageTag.js"
 import * as OciReference from "../src/OciReference.js"
@@ -86,7 +87,7 @@ describe("OciReference", () => {
     for (const [input, part, position, reason] of rows) {
       it(JSON.stringify(input), () => {
         const error = refuse(input)
-        assert.deepStrictEqual([error.part, error.position], [part, position])
+        deepStrictEqual([error.part, error.position], [part, position])
         assert.match(error.reason, reason)
       })
     }
@@ -166,7 +167,7 @@ describe("OciReference", () => {
     for (const [what, input, part, position, reason] of rows) {
       it(what, () => {
         const error = refuse(input)
-        assert.deepStrictEqual([error.part, error.position], [part, position], error.message)
+        deepStrictEqual([error.part, error.position], [part, position], error.message)
         assert.match(error.reason, reason)
         assert.isTrue(Either.isRight(OciReference.fromString(error.example)), error.example)
       })
@@ -188,7 +189,7 @@ describe("OciReference", () => {
       assert.strictEqual(parse(`${name}:5000`).url, `docker://docker.io/library/${name}:5000`)
     }
     assert.strictEqual(parse(`docker.io/${sha256.slice(7)}`).repository, `library/${sha256.slice(7)}`)
-    assert.deepStrictEqual(parse("app:_.-Z").tag, Option.some("_.-Z"))
+    deepStrictEqual(parse("app:_.-Z").tag, Option.some("_.-Z"))
     assert.strictEqual(parse("docker.io/library/foo/bar").repository, "library/foo/bar")
   })
 
@@ -208,7 +209,7 @@ describe("OciReference", () => {
   })
 
   it("keeps a missing tag missing and pulls latest", () => {
-    assert.deepStrictEqual(parse("python").tag, Option.none())
+    deepStrictEqual(parse("python").tag, Option.none())
     assert.strictEqual(parse("python").reference, "latest")
     assert.strictEqual(parse("python:3.12").reference, "3.12")
     assert.strictEqual(parse(`python:3.12@${sha256}`).reference, sha256)
@@ -275,7 +276,7 @@ describe("OciReference", () => {
       const fits = parse(`ghcr.io/${"a".repeat(200)}:${"b".repeat(47)}`)
       assert.strictEqual(Either.getOrThrow(fits.localTag).length, 256)
       const error = Either.getOrThrow(Either.flip(parse(`ghcr.io/${"a".repeat(200)}:${"b".repeat(48)}`).localTag))
-      assert.deepStrictEqual([error.part, error.position], ["tag", 256])
+      deepStrictEqual([error.part, error.position], ["tag", 256])
       assert.match(error.reason, /257 characters .* give it a tag of your own/)
     })
 
@@ -316,9 +317,9 @@ describe("OciReference", () => {
 
     it("refuse what is no tag or digest", () => {
       const tag = Either.getOrThrow(Either.flip(OciReference.withTag(parse("app"), "a b")))
-      assert.deepStrictEqual([tag.input, tag.part, tag.position], ["a b", "tag", 1])
+      deepStrictEqual([tag.input, tag.part, tag.position], ["a b", "tag", 1])
       const digest = Either.getOrThrow(Either.flip(OciReference.withDigest(parse("app"), "sha256:x")))
-      assert.deepStrictEqual([digest.input, digest.part, digest.position], ["sha256:x", "digest", 7])
+      deepStrictEqual([digest.input, digest.part, digest.position], ["sha256:x", "digest", 7])
     })
   })
 

@@ -47,7 +47,7 @@ const passing: ReadonlyArray<readonly [string, Scripted.Reply]> = [
   ["a connection that was reset", Scripted.broken("ECONNRESET")]
 ]
 
-const lasting = [400, 401, 403, 404, 409, 413, 418, 422, 501].map((status) => [status] as const)
+const lasting = [400, 401, 403, 404, 409, 413, 418, 422, 500, 501, 507].map((status) => [status] as const)
 
 describe("a request that only reads or sets", () => {
   it.effect.each(passing)("is repeated after %s as often and as late as the policy says", ([_what, reply]) =>

@@ -1,6 +1,7 @@
 import { FileSystem } from "@effect/platform"
 import { NodeContext, NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { Deferred, Effect, Either, Fiber, Layer, Option, Redacted, Ref, type Scope, Stream } from "effect"
 import { gzipSync } from "node:zlib"
 import * as TarArchive from "../../quickstart/TarArchive.js"
@@ -44,7 +45,7 @@ const importing = (address: string, options?: Partial<Importer.Options>) =>
     const importer = yield* Effect.provide(Importer.Importer, context)
     const nothingLeft = Effect.gen(function* () {
       const left = yield* fs.readDirectory(directory, { recursive: true })
-      assert.deepStrictEqual(
+      deepStrictEqual(
         left.filter((name) => name !== "temporary"),
         []
       )
@@ -77,27 +78,27 @@ describe("Importer", () => {
         onProgress: (event) => Ref.update(progress, (events) => [...events, event])
       })
       assert.strictEqual(imported.digest, registry.manifest.digest)
-      assert.deepStrictEqual(imported.env, { PATH: "/bin", EMPTY: "", EQUAL: "a=b" })
+      deepStrictEqual(imported.env, { PATH: "/bin", EMPTY: "", EQUAL: "a=b" })
       assert.strictEqual(imported.sizeBytes, 4 + 1 + 3_000_000 + 13 + 1)
       assert.strictEqual(imported.entries, 6)
       assert.strictEqual(yield* fs.readFileString(`${into}/etc/passwd`), "root and more")
-      assert.deepStrictEqual(yield* fs.readDirectory(`${into}/etc`), ["passwd"])
-      assert.deepStrictEqual((yield* fs.readDirectory(directory)).sort(), ["root", "temporary"])
-      assert.deepStrictEqual(yield* fs.readDirectory(temporary), [])
+      deepStrictEqual(yield* fs.readDirectory(`${into}/etc`), ["passwd"])
+      deepStrictEqual((yield* fs.readDirectory(directory)).sort(), ["root", "temporary"])
+      deepStrictEqual(yield* fs.readDirectory(temporary), [])
       const events = yield* Ref.get(progress)
       const total = registry.layers.reduce((sum, { size }) => sum + size, 0)
-      assert.deepStrictEqual(
+      deepStrictEqual(
         events[0],
         Importer.ImportProgress.Resolved({ digest: imported.digest, layers: 3, sizeBytes: total })
       )
       const downloads = events.filter((event) => event._tag === "Downloaded" && event.layer === 0)
       assert.lengthOf(downloads, 3)
       const size = registry.layers[0]?.size ?? 0
-      assert.deepStrictEqual(
+      deepStrictEqual(
         downloads.at(-1),
         Importer.ImportProgress.Downloaded({ layer: 0, doneBytes: size, sizeBytes: size })
       )
-      assert.deepStrictEqual(
+      deepStrictEqual(
         events.filter(({ _tag }) => _tag === "Unpacked"),
         [0, 1, 2].map((number) => Importer.ImportProgress.Unpacked({ layer: number }))
       )
@@ -129,8 +130,8 @@ describe("Importer", () => {
       const error = yield* Effect.flip(pull(registry.reference(), { into }))
       assert.strictEqual(error._tag, "LayerArchiveError")
       assert.include(error.message, registry.layers[2]?.digest ?? "no layer")
-      assert.deepStrictEqual(yield* fs.readDirectory(into), [])
-      assert.deepStrictEqual(yield* fs.readDirectory(temporary), [])
+      deepStrictEqual(yield* fs.readDirectory(into), [])
+      deepStrictEqual(yield* fs.readDirectory(temporary), [])
     })
   )
 
@@ -143,7 +144,7 @@ describe("Importer", () => {
       yield* fs.writeFileString(`${into}/mine`, "mine")
       const error = yield* Effect.flip(pull(registry.reference(), { into }))
       assert.include(error.message, "is not empty")
-      assert.deepStrictEqual(yield* fs.readDirectory(into), ["mine"])
+      deepStrictEqual(yield* fs.readDirectory(into), ["mine"])
     })
   )
 
@@ -153,7 +154,7 @@ describe("Importer", () => {
       const registry = yield* FaultyRegistry.start({ layers: yield* layers })
       const { directory, pull } = yield* importing(registry.address)
       const error = yield* Effect.flip(pull(registry.reference(), { into: `${directory}/no/such/root` }))
-      assert.deepStrictEqual([error._tag, error.reason], ["LayerArchiveError", "Io"])
+      deepStrictEqual([error._tag, error.reason], ["LayerArchiveError", "Io"])
       assert.include(error.message, "/no/such/root")
     })
   )
@@ -235,7 +236,7 @@ describe("Importer", () => {
         )
         const { into, nothingLeft, pull } = yield* importing(registry.address)
         const error = yield* Effect.flip(pull(registry.reference(), { into }))
-        assert.deepStrictEqual([error._tag, error.reason], ["RegistryError", reason])
+        deepStrictEqual([error._tag, error.reason], ["RegistryError", reason])
         yield* nothingLeft
       })
     )
@@ -257,7 +258,7 @@ describe("Importer", () => {
         const registry = yield* FaultyRegistry.start({ layers: [...(yield* layers).slice(0, 1), bad] })
         const { into, nothingLeft, pull } = yield* importing(registry.address)
         const error = yield* Effect.flip(pull(registry.reference(), { into }))
-        assert.deepStrictEqual([error._tag, error.reason], ["LayerArchiveError", "UnsafePath"])
+        deepStrictEqual([error._tag, error.reason], ["LayerArchiveError", "UnsafePath"])
         yield* nothingLeft
       })
     )
@@ -319,7 +320,7 @@ describe("Importer with docker-registry", () => {
       const devices = (tree: FileTree.FileTree) => tree.filter(({ type }) => type === "character" || type === "block")
       const expected = yield* debian.tree
       const tree = yield* FileTree.ofDirectory(into, { idShift: 100000 })
-      assert.deepStrictEqual(
+      deepStrictEqual(
         FileTree.difference(
           expected.filter((entry) => !devices(expected).includes(entry)),
           tree
@@ -327,7 +328,7 @@ describe("Importer with docker-registry", () => {
         []
       )
       assert.strictEqual(imported.devices, devices(expected).length)
-      assert.deepStrictEqual(yield* fs.readDirectory(temporary), [])
+      deepStrictEqual(yield* fs.readDirectory(temporary), [])
     }).pipe(Effect.provide([Registry.layer, Images.layer])),
     300_000
   )
@@ -345,11 +346,11 @@ describe("Importer with docker-registry", () => {
       yield* nothingLeft
       const credentials = { username: "ada", password: Redacted.make("correct horse") }
       const image = yield* resolve(reference, { credentials })
-      assert.deepStrictEqual(image.indexDigest, Option.some(busybox.root.digest))
+      deepStrictEqual(image.indexDigest, Option.some(busybox.root.digest))
       const imported = yield* pull(image, { into })
       assert.strictEqual(imported.digest, busybox.manifest.digest)
       assert.isTrue(yield* fs.exists(`${into}/bin/busybox`))
-      assert.deepStrictEqual(FileTree.difference(yield* busybox.tree, yield* FileTree.ofDirectory(into)), [])
+      deepStrictEqual(FileTree.difference(yield* busybox.tree, yield* FileTree.ofDirectory(into)), [])
     }).pipe(Effect.provide([Registry.layerBasicAuth({ username: "ada", password: "correct horse" }), Images.layer])),
     60_000
   )

@@ -1,11 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { Option, Redacted } from "effect"
 import * as fc from "effect/FastCheck"
 import * as RegistryAuth from "../../src/local/RegistryAuth.js"
 
 describe("RegistryAuth", () => {
   it("a Bearer challenge with quoted parameters is read", () => {
-    assert.deepStrictEqual(
+    deepStrictEqual(
       RegistryAuth.parseChallenges(
         'Bearer realm="https://auth.example.com/token?a=1,2",service="registry.example.com",scope="repository:a/b:pull,push"'
       ),
@@ -23,7 +24,7 @@ describe("RegistryAuth", () => {
   })
 
   it("several challenges in one header are told apart", () => {
-    assert.deepStrictEqual(
+    deepStrictEqual(
       RegistryAuth.parseChallenges(
         'Negotiate, basic REALM = "a \\"quoted\\" one", charset=UTF-8, Bearer realm="https://x/"'
       ),
@@ -51,7 +52,7 @@ describe("RegistryAuth", () => {
         const [challenge] = RegistryAuth.parseChallenges(
           `Bearer realm=${quoted(safe(realm))},service=${quoted(safe(service))}`
         )
-        assert.deepStrictEqual(challenge?.parameters, { realm: safe(realm), service: safe(service) })
+        deepStrictEqual(challenge?.parameters, { realm: safe(realm), service: safe(service) })
       })
     )
   })
@@ -59,18 +60,18 @@ describe("RegistryAuth", () => {
   it("the token's address names the service and each scope, and pulling where the challenge names none", () => {
     const url = (parameters: Record<string, string>) =>
       Option.map(RegistryAuth.tokenUrl({ scheme: "bearer", parameters }, "team/app"), String)
-    assert.deepStrictEqual(
+    deepStrictEqual(
       url({ realm: "https://auth.example.com/token?x=1", service: "s", scope: "repository:a:pull repository:b:pull" }),
       Option.some(
         "https://auth.example.com/token?x=1&service=s&scope=repository%3Aa%3Apull&scope=repository%3Ab%3Apull"
       )
     )
-    assert.deepStrictEqual(
+    deepStrictEqual(
       url({ realm: "https://a/t" }),
       Option.some("https://a/t?scope=repository%3Ateam%2Fapp%3Apull")
     )
-    assert.deepStrictEqual(url({ realm: "not an address" }), Option.none())
-    assert.deepStrictEqual(url({}), Option.none())
+    deepStrictEqual(url({ realm: "not an address" }), Option.none())
+    deepStrictEqual(url({}), Option.none())
   })
 
   it("empty credentials stand for nobody", () => {

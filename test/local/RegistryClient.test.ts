@@ -1,5 +1,6 @@
 import { NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { DateTime, Duration, Effect, Either, Exit, Layer, Logger, Option, Redacted, Stream, Tracer } from "effect"
 import * as OciReference from "../../src/OciReference.js"
 import * as RegistryClient from "../../src/local/RegistryClient.js"
@@ -54,14 +55,14 @@ describe("RegistryClient against a registry with faults", () => {
       const image = yield* resolve(registry.reference())
       assert.strictEqual(image.digest, registry.manifest.digest)
       assert.isTrue(Option.isNone(image.indexDigest))
-      assert.deepStrictEqual(image.env, { PATH: "/bin", EMPTY: "", EQUAL: "a=b" })
-      assert.deepStrictEqual(
+      deepStrictEqual(image.env, { PATH: "/bin", EMPTY: "", EQUAL: "a=b" })
+      deepStrictEqual(
         image.layers.map(({ digest }) => digest),
         registry.layers.map(({ digest }) => digest)
       )
       assert.strictEqual(image.source, registry.address)
       const layers = yield* Effect.forEach(image.layers, (layer) => bytesOf(image.blob(layer)))
-      assert.deepStrictEqual(
+      deepStrictEqual(
         layers.map((bytes) => bytes.length),
         [7, 3_000_000]
       )
@@ -75,7 +76,7 @@ describe("RegistryClient against a registry with faults", () => {
         body: FaultyRegistry.serverError("MANIFEST_UNKNOWN", "manifest unknown")
       }))
       const error = yield* failsWith(pull(registry), "NotFound", `${registry.address}/team/app:1`, "MANIFEST_UNKNOWN")
-      assert.deepStrictEqual(error.status, Option.some(404))
+      deepStrictEqual(error.status, Option.some(404))
       assert.lengthOf(registry.requests, 1)
     })
   )
@@ -146,7 +147,7 @@ describe("RegistryClient against a registry with faults", () => {
       )
       yield* pull(registry, { credentials })
       const tokens = registry.requests.filter(({ path }) => path.startsWith("/token"))
-      assert.deepStrictEqual(
+      deepStrictEqual(
         tokens.map(({ path }) => path),
         ["/token?service=s&scope=repository%3Ateam%2Fapp%3Apull"]
       )
@@ -423,7 +424,7 @@ describe("RegistryClient against a registry with faults", () => {
       const platform = { os: "linux", architecture: "arm", variant: "v7" }
       const image = yield* resolve(registry.reference(), { platform })
       assert.strictEqual(image.digest, registry.manifest.digest)
-      assert.deepStrictEqual(image.indexDigest, Option.some(registry.root.digest))
+      deepStrictEqual(image.indexDigest, Option.some(registry.root.digest))
       const riscv = resolve(registry.reference(), { platform: { os: "linux", architecture: "riscv64" } })
       yield* failsWith(
         riscv,
@@ -625,7 +626,7 @@ const fromReal = Effect.fnUntraced(function* (options?: RegistryClient.ResolveOp
   const sizes = yield* Effect.forEach(image.layers, (layer) =>
     Effect.map(bytesOf(image.blob(layer)), ({ length }) => length)
   )
-  assert.deepStrictEqual(
+  deepStrictEqual(
     sizes,
     image.layers.map(({ size }) => size)
   )
