@@ -58,7 +58,8 @@ const sentence = (error: {
     error.request === undefined
       ? ""
       : ` (${error.request.method} ${error.request.path}${error.status === undefined ? "" : `: ${error.status}`})`
-  return `${error.detail}${where}. ${error.suggestion}`
+  // What a server says may be a whole sentence already.
+  return `${error.detail.replace(/\.$/, "")}${where}. ${error.suggestion}`
 }
 
 /**

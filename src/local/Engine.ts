@@ -11,6 +11,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as FiberMap from "effect/FiberMap"
 import * as HashMap from "effect/HashMap"
 import * as Layer from "effect/Layer"
@@ -72,6 +73,8 @@ export declare namespace Engine {
     readonly ended: (id: OperationId) => Effect.Effect<void>
     /** Cancels an operation and waits until it is over. */
     readonly cancel: (id: OperationId) => Effect.Effect<void, ApiFailure | DatabaseError>
+    /** Ends all that runs, so that whoever waits for it hears that it has failed. */
+    readonly stop: Effect.Effect<void>
   }
 }
 
@@ -403,7 +406,9 @@ export const make = Effect.fnUntraced(function* (
     yield* ended(id)
   })
 
-  return { config, startImport, startRun, ended, cancel }
+  const stop = Effect.suspend(() => Fiber.interruptAll(Array.from(fibers, ([, fiber]) => fiber)))
+
+  return { config, startImport, startRun, ended, cancel, stop }
 })
 
 /** The contract's word for what is not known is -1. */

@@ -20,8 +20,9 @@ import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { createServer } from "node:http"
+import { createServer, type Server } from "node:http"
 import * as ContreeServer from "../ContreeServer.js"
+import { Engine } from "../Engine.js"
 import { EngineError } from "../EngineError.js"
 import { Sandbox } from "../Sandbox.js"
 import * as EngineLayer from "./engineLayer.js"
@@ -31,12 +32,12 @@ import { WorkerAnswer, WorkerSettings } from "./workerProtocol.js"
 const answer = (value: typeof WorkerAnswer.Type) =>
   Schema.encode(WorkerAnswer)(value).pipe(Effect.flatMap(Console.log), Effect.orDie)
 
-const server = ({ engine, listen, token }: typeof WorkerSettings.Type) =>
+const server = ({ engine, listen, token }: typeof WorkerSettings.Type, node: Server) =>
   HttpApiBuilder.serve().pipe(
     Layer.provide(ContreeServer.layer(Option.fromNullable(token))),
     Layer.provideMerge(
       Layer.mapError(
-        NodeHttpServer.layer(createServer, listen._tag === "Socket" ? { path: listen.path } : listen),
+        NodeHttpServer.layer(() => node, listen._tag === "Socket" ? { path: listen.path } : listen),
         ({ cause }) =>
           new EngineError({
             detail: `it cannot listen: ${cause instanceof Error ? cause.message : String(cause)}`,
@@ -49,9 +50,26 @@ const server = ({ engine, listen, token }: typeof WorkerSettings.Type) =>
     Layer.provide(NodeHttpClient.layerUndici)
   )
 
+/** How long the last answers have to get out. */
+const answering = "100 millis"
+
+/** A server that closes waits for its requests, and one of those may be waiting for an operation. */
+const endRequests = (engine: Engine.Service, node: Server) =>
+  Effect.zipRight(
+    engine.stop,
+    Effect.forkDaemon(
+      Effect.delay(
+        Effect.sync(() => node.closeAllConnections()),
+        answering
+      )
+    )
+  )
+
 const run = (settings: typeof WorkerSettings.Type, ownerGone: Effect.Effect<void>) =>
   Effect.gen(function* () {
-    const context = yield* Layer.build(server(settings))
+    const node = yield* Effect.sync(() => createServer())
+    const context = yield* Layer.build(server(settings, node))
+    yield* Effect.addFinalizer(() => endRequests(Context.get(context, Engine), node))
     const { address } = Context.get(context, HttpServer.HttpServer)
     const { launcher, rejected } = Context.get(context, Sandbox)
     yield* Effect.forEach(rejected, ({ error, name }) =>
