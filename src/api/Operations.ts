@@ -74,7 +74,8 @@ const summary = {
 export class OperationSummary extends Schema.Class<OperationSummary>("OperationSummary")(summary) {}
 
 const unknownCount = { default: () => -1, nullable: true } as const
-const count = <Key extends string>(key: Key) => Schema.optionalWith(Schema.Number, unknownCount).pipe(Schema.fromKey(key))
+const count = <Key extends string>(key: Key) =>
+  Schema.optionalWith(Schema.Number, unknownCount).pipe(Schema.fromKey(key))
 
 /**
  * What a run consumed; `-1` where the server cannot tell. Times are in seconds, `maxRss` in KiB.

@@ -39,6 +39,26 @@ export const interruption = (it: It) => {
         })
     )
 
+    it.effect("at any moment, also between the request and its answer, leaves nothing running", () =>
+      Effect.gen(function* () {
+        const image = yield* busybox
+        const seconds = yield* uniqueSeconds
+        const count = (status: "CANCELLED" | "PENDING" | "EXECUTING") =>
+          Stream.runCount(Operation.stream({ kind: "instance", status }))
+        const cancelled = yield* count("CANCELLED")
+        for (let millis = 0; millis < 20; millis++) {
+          const fiber = yield* Effect.fork(Image.run(image, Command.exec("sleep", seconds)))
+          yield* Effect.sleep(millis)
+          yield* Fiber.interrupt(fiber)
+        }
+        yield* within(1000)(
+          Effect.all([count("PENDING"), count("EXECUTING"), processesNaming(seconds)]),
+          ([pending, executing, processes]) => pending + executing + processes.length === 0
+        )
+        assert.isAbove(yield* count("CANCELLED"), cancelled)
+      })
+    )
+
     it.effect("that has lost a race cancels it, and the winner's image is kept", () =>
       Effect.gen(function* () {
         const image = yield* busybox

@@ -3,7 +3,7 @@ import { assert, describe, layer as suite } from "@effect/vitest"
 import { ConfigProvider, Effect, Fiber, Layer } from "effect"
 import { mkdirSync, writeFileSync } from "node:fs"
 import * as Command from "../../src/Command.js"
-import type { ContreeClient } from "../../src/ContreeClient.js"
+import { ContreeClient } from "../../src/ContreeClient.js"
 import * as Image from "../../src/Image.js"
 import * as LocalContree from "../../src/local/LocalContree.js"
 import * as RetryPolicy from "../../src/RetryPolicy.js"
@@ -36,8 +36,9 @@ suite(Contree.busyboxRegistry, { excludeTestServices: true })("LocalContree", (i
         const { layer, traces } = yield* place
         const kept = yield* Effect.gen(function* () {
           assert.isAbove((yield* traces).processes.length, 0)
+          const { instances } = yield* ContreeClient
           const image = yield* Image.oci("busybox:latest")
-          yield* Effect.fork(Image.run(image, "sleep 1000"))
+          yield* instances.spawn({ image: image.id, command: "echo x > /x; sleep 1000", shell: true })
           const { image: kept } = yield* Image.run(image, "echo kept > /kept", { tag: "kept:1" })
           return kept
         }).pipe(Effect.provide(layer()))
@@ -84,26 +85,30 @@ suite(Contree.busyboxRegistry, { excludeTestServices: true })("LocalContree", (i
         })
     )
 
-    it.scoped("whose worker is killed fails what waits for it, and nothing of it is left", () =>
-      Effect.gen(function* () {
-        const { layer, traces } = yield* place
-        const seconds = yield* EngineTraces.uniqueSeconds
-        yield* Effect.gen(function* () {
-          const image = yield* Image.oci("busybox:latest")
-          const waiting = yield* Effect.fork(Effect.flip(Image.run(image, Command.exec("sleep", seconds))))
-          yield* EngineTraces.within(5000)(EngineTraces.processesNaming(seconds), (found) => found.length > 0)
-          const worker = (yield* traces).processes.find(({ command }) => command.endsWith("/worker.js"))
-          assert.isDefined(worker)
-          process.kill(worker.pid, "SIGKILL")
-          yield* EngineTraces.within(1000)(
-            Effect.all([traces, EngineTraces.processesNaming(seconds)]),
-            ([now, processes]) => EngineTraces.isGone(now) && processes.length === 0
-          )
-          const error = yield* Fiber.join(waiting)
-          assert.strictEqual(error._tag, "Unavailable", error.message)
-        }).pipe(Effect.provide(layer({ retry: RetryPolicy.never })))
-      })
-    )
+    for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+      it.scoped(`whose worker gets ${signal} fails what waits for it, and nothing of it is left`, () =>
+        Effect.gen(function* () {
+          const { layer, traces } = yield* place
+          const seconds = yield* EngineTraces.uniqueSeconds
+          yield* Effect.gen(function* () {
+            const image = yield* Image.oci("busybox:latest")
+            const waiting = yield* Effect.fork(Effect.flip(Image.run(image, Command.exec("sleep", seconds))))
+            yield* EngineTraces.within(5000)(EngineTraces.processesNaming(seconds), (found) => found.length > 0)
+            const worker = (yield* traces).processes.find(({ command }) => command.endsWith("/worker.js"))
+            assert.isDefined(worker)
+            process.kill(worker.pid, signal)
+            yield* EngineTraces.within(1000)(
+              Effect.all([traces, EngineTraces.processesNaming(seconds)]),
+              ([now, processes]) => EngineTraces.isGone(now) && processes.length === 0
+            )
+            const error = yield* Fiber.join(waiting)
+            assert.include(["Unavailable", "OperationFailed"], error._tag, error.message)
+            const next = yield* Effect.flip(Image.list())
+            assert.strictEqual(next._tag, "Unavailable", next.message)
+          }).pipe(Effect.provide(layer({ retry: RetryPolicy.never })))
+        })
+      )
+    }
 
     it.scoped("works by util-linux alone as by bubblewrap", () =>
       Effect.gen(function* () {

@@ -66,10 +66,7 @@ describe("RegistryAuth", () => {
         "https://auth.example.com/token?x=1&service=s&scope=repository%3Aa%3Apull&scope=repository%3Ab%3Apull"
       )
     )
-    deepStrictEqual(
-      url({ realm: "https://a/t" }),
-      Option.some("https://a/t?scope=repository%3Ateam%2Fapp%3Apull")
-    )
+    deepStrictEqual(url({ realm: "https://a/t" }), Option.some("https://a/t?scope=repository%3Ateam%2Fapp%3Apull"))
     deepStrictEqual(url({ realm: "not an address" }), Option.none())
     deepStrictEqual(url({}), Option.none())
   })

@@ -1,7 +1,7 @@
 import { Command as Process, HttpApi, HttpClient, HttpClientRequest } from "@effect/platform"
 import { NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, layer as suite } from "@effect/vitest"
-import { Effect, Option, Stream } from "effect"
+import { Effect, Fiber, Option, Stream } from "effect"
 import { chmodSync, chownSync, readFileSync, statSync } from "node:fs"
 import { ContreeApi } from "../../src/ContreeApi.js"
 import { ContreeClient } from "../../src/ContreeClient.js"
@@ -129,11 +129,16 @@ suite(Contree.busyboxRegistry, { excludeTestServices: true })("effect-contree se
           const served = yield* serve
           const { operation, seconds } = yield* Effect.provide(startSleeping, served.client)
           assert.isAbove((yield* traces).overlays.length, 0)
+          // A request that waits for the operation must not hold up the end.
+          const waiting = yield* Effect.fork(Effect.provide(Effect.flip(Operation.wait(operation)), served.client))
+          yield* Effect.sleep("200 millis")
           yield* served.kill(signal)
           yield* EngineTraces.within(1000)(
             Effect.all([traces, EngineTraces.processesNaming(seconds)]),
             ([now, processes]) => EngineTraces.isGone(now) && processes.length === 0
           )
+          const heard = yield* Fiber.join(waiting)
+          assert.include(["OperationFailed", "Unavailable"], heard._tag, heard.message)
           if (signal === "SIGTERM") assert.deepStrictEqual((yield* traces).runs, [])
 
           const again = yield* serve
@@ -149,11 +154,14 @@ suite(Contree.busyboxRegistry, { excludeTestServices: true })("effect-contree se
     )
   }
 
-  it.scoped("ends with a message when its worker is killed, and nothing of that is left", () =>
+  it.scoped("ends with a message when its worker is killed; what was kept is there at the next start", () =>
     Effect.gen(function* () {
       const { serve, traces } = yield* place
       const served = yield* serve
-      const { seconds } = yield* Effect.provide(startSleeping, served.client)
+      const { operation, seconds } = yield* Effect.gen(function* () {
+        yield* Image.run(yield* Image.oci("busybox:latest"), "echo kept > /kept", { tag: "kept:1" })
+        return yield* startSleeping
+      }).pipe(Effect.provide(served.client))
       const worker = (yield* traces).processes.find(({ command }) => command.endsWith("/worker.js"))
       assert.isDefined(worker)
       process.kill(worker.pid, "SIGKILL")
@@ -163,6 +171,19 @@ suite(Contree.busyboxRegistry, { excludeTestServices: true })("effect-contree se
       )
       assert.strictEqual(yield* served.exit, 1)
       assert.include(yield* served.stderr, "its process died")
+
+      // Nobody had the time to record or to remove anything.
+      assert.isAbove((yield* traces).runs.length, 0)
+      const again = yield* serve
+      assert.deepStrictEqual((yield* traces).runs, [])
+      yield* Effect.gen(function* () {
+        const { error, status } = yield* Operation.get(operation)
+        assert.deepStrictEqual(
+          [status, error],
+          ["FAILED", Option.some("The engine stopped before the operation was over; start it again")]
+        )
+        assert.strictEqual(yield* output("kept:1", "cat /kept; test ! -e /x && echo sound"), "kept\nsound\n")
+      }).pipe(Effect.provide(again.client))
     })
   )
 
