@@ -166,7 +166,11 @@ const engine = Layer.unwrapScoped(
 const stored = (dataDirectory: string) =>
   Effect.sync(() =>
     readdirSync(dataDirectory, { recursive: true, encoding: "utf8" })
-      .filter((path) => !lstatSync(`${dataDirectory}/${path}`).isFile() || path.includes("/"))
+      .filter((path) => {
+        // What the engine removes in the background may be gone by now.
+        const entry = lstatSync(`${dataDirectory}/${path}`, { throwIfNoEntry: false })
+        return entry !== undefined && (!entry.isFile() || path.includes("/"))
+      })
       .sort()
   )
 

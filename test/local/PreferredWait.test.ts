@@ -79,7 +79,7 @@ layer(parts, { timeout: "1 minute", excludeTestServices: true })("an answer that
       // After five seconds a worker that has not ended is killed.
       assert.isBelow(Duration.toSeconds(elapsed), 4)
       const { operation } = yield* Fiber.join(look)
-      assert.isFalse(Operation.isTerminal(operation.status))
+      assert.strictEqual(operation.status, "FAILED")
     })
   )
 })
