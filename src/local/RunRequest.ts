@@ -94,7 +94,7 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 const merge = (
   base: Readonly<Record<string, string>>,
   changes: Readonly<Record<string, string | null>>,
-  removes: (value: string | null) => boolean
+  removes: (value: string) => boolean = () => false
 ): Record<string, string> => {
   const merged = { ...base }
   for (const [name, value] of Object.entries(changes)) {
@@ -112,7 +112,7 @@ const merge = (
  */
 export const environment = (run: RunRequest, image: StoredImage): Record<string, string> => ({
   PATH: defaultPath,
-  ...merge(run.shell || run.preserveEnv ? image.env : {}, run.env, (value) => value === null)
+  ...merge(run.shell || run.preserveEnv ? image.env : {}, run.env)
 })
 
 /**

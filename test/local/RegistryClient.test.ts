@@ -632,6 +632,12 @@ const fromReal = Effect.fnUntraced(function* (options?: RegistryClient.ResolveOp
   )
 })
 
+const isRefused = (...who: Parameters<typeof fromReal>) =>
+  failsWith(
+    fromReal(...who).pipe(Effect.catchIf((error) => error._tag !== "RegistryError", Effect.die)),
+    "Unauthorized"
+  )
+
 describe("RegistryClient against docker-registry", () => {
   it.scopedLive(
     "an image is pulled by anybody where the registry asks nobody",
@@ -644,15 +650,9 @@ describe("RegistryClient against docker-registry", () => {
     () =>
       Effect.gen(function* () {
         yield* fromReal({ credentials })
-        yield* failsWith(
-          fromReal().pipe(Effect.catchIf((error) => error._tag !== "RegistryError", Effect.die)),
-          "Unauthorized"
-        )
+        yield* isRefused()
         const wrong = { ...credentials, password: Redacted.make("wrong") }
-        yield* failsWith(
-          fromReal({ credentials: wrong }).pipe(Effect.catchIf((error) => error._tag !== "RegistryError", Effect.die)),
-          "Unauthorized"
-        )
+        yield* isRefused({ credentials: wrong })
       }).pipe(Effect.provide([Registry.layerBasicAuth(account), Images.layer])),
     60_000
   )
@@ -662,10 +662,7 @@ describe("RegistryClient against docker-registry", () => {
     () =>
       Effect.gen(function* () {
         yield* fromReal({ credentials })
-        yield* failsWith(
-          fromReal().pipe(Effect.catchIf((error) => error._tag !== "RegistryError", Effect.die)),
-          "Unauthorized"
-        )
+        yield* isRefused()
       }).pipe(Effect.provide([Registry.layerTokenAuth({ ...account, anonymousPull: false }), Images.layer])),
     60_000
   )
