@@ -7,12 +7,14 @@ import * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiMiddleware from "@effect/platform/HttpApiMiddleware"
 import * as HttpApiSecurity from "@effect/platform/HttpApiSecurity"
 import * as OpenApi from "@effect/platform/OpenApi"
-import { AccountGroup } from "./api/Account.js"
+import { AccountGroup, Caller } from "./api/Account.js"
 import { failure } from "./api/Failure.js"
+import { FilesGroup } from "./api/Files.js"
 import { ImagesGroup } from "./api/Images.js"
 import { InspectGroup } from "./api/Inspect.js"
 import { InstancesGroup } from "./api/Instances.js"
 import { OperationsGroup } from "./api/Operations.js"
+import { SubprocessesGroup } from "./api/Subprocesses.js"
 
 export {
   /**
@@ -64,6 +66,82 @@ export {
 } from "./api/Images.js"
 export {
   /**
+   * An event of an instance.
+   *
+   * @since 0.1.0
+   * @category schemas
+   */
+  InstanceEvent
+} from "./api/Events.js"
+export {
+  /**
+   * The id of an uploaded file: a UUID.
+   *
+   * @since 0.1.0
+   * @category schemas
+   */
+  FileId,
+  /**
+   * An uploaded file as the service keeps it.
+   *
+   * @since 0.1.0
+   * @category schemas
+   */
+  FileRecord,
+  /**
+   * The SHA-256 digest of a file's content.
+   *
+   * @since 0.1.0
+   * @category schemas
+   */
+  Sha256,
+  /**
+   * The answer to an upload.
+   *
+   * @since 0.1.0
+   * @category schemas
+   */
+  UploadReceipt
+} from "./api/Files.js"
+export {
+  /**
+   * A file, folder or link of an image.
+   *
+   * @since 0.1.0
+   * @category schemas
+   */
+  FileItem,
+  /**
+   * A line that a search found.
+   *
+   * @since 0.1.0
+   * @category schemas
+   */
+  GrepMatch,
+  /**
+   * What is searched for in an image.
+   *
+   * @since 0.1.0
+   * @category schemas
+   */
+  GrepQuery,
+  /**
+   * What a search found.
+   *
+   * @since 0.1.0
+   * @category schemas
+   */
+  GrepResult
+} from "./api/Inspect.js"
+export {
+  /**
+   * An uploaded file as it is placed into an instance.
+   *
+   * @since 0.1.0
+   * @category schemas
+   */
+  PlacedFile,
+  /**
    * The body of a spawn request.
    *
    * @since 0.1.0
@@ -71,6 +149,22 @@ export {
    */
   SpawnRequest
 } from "./api/Instances.js"
+export {
+  /**
+   * What is started in a running instance.
+   *
+   * @since 0.1.0
+   * @category schemas
+   */
+  ExecRequest,
+  /**
+   * The number of a process in its instance.
+   *
+   * @since 0.1.0
+   * @category schemas
+   */
+  ProcessNumber
+} from "./api/Subprocesses.js"
 export {
   /**
    * An operation with everything that is known of it.
@@ -123,6 +217,7 @@ export {
  * @category tags
  */
 export class Authorization extends HttpApiMiddleware.Tag<Authorization>()("effect-contree/ContreeApi/Authorization", {
+  provides: Caller,
   failure: failure(401, "The bearer token is missing or unknown"),
   security: { bearer: HttpApiSecurity.bearer }
 }) {}
@@ -135,12 +230,15 @@ export class Authorization extends HttpApiMiddleware.Tag<Authorization>()("effec
  */
 export class ContreeApi extends HttpApi.make("contree")
   .add(AccountGroup)
+  .add(FilesGroup)
   .add(ImagesGroup)
   .add(InspectGroup)
   .add(InstancesGroup)
   .add(OperationsGroup)
+  .add(SubprocessesGroup)
   .addError(failure(400, "The request is not valid"))
   .addError(failure(403, "The token may not do this"))
+  .addError(failure(429, "Too many requests at once; nothing was started"))
   .addError(failure(500, "The server failed"))
   .addError(failure(503, "The server cannot do this now"))
   .middleware(Authorization)

@@ -6,29 +6,34 @@
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpApiClient from "@effect/platform/HttpApiClient"
 import * as HttpClient from "@effect/platform/HttpClient"
-import * as HttpClientError from "@effect/platform/HttpClientError"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Config from "effect/Config"
 import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import type { WhoAmI } from "./api/Account.js"
-import { type ImageKind, type ImageRecord, type ImportRequest, type OperationId, Started } from "./api/Images.js"
+import { type FileRecord, type Sha256, UploadReceipt } from "./api/Files.js"
+import type { ImageKind, ImageRecord, ImportRequest, OperationId } from "./api/Images.js"
+import type { FileItem, GrepQuery, GrepResult } from "./api/Inspect.js"
 import type { SpawnRequest } from "./api/Instances.js"
-import type { KnownKind, KnownStatus, OperationDetail, OperationSummary } from "./api/Operations.js"
+import type { KnownKind, KnownStatus, OperationDetail, OperationSummary, ProcessResult } from "./api/Operations.js"
+import { type ExecRequest, ProcessNumber } from "./api/Subprocesses.js"
 import type { TimeBound } from "./api/Timestamp.js"
 import { ContreeApi } from "./ContreeApi.js"
 import * as ContreeConfig from "./ContreeConfig.js"
 import type { RequestError, RequestInfo, StartError } from "./ContreeError.js"
-import * as ContreeError from "./ContreeError.js"
 import type { ImageId } from "./ImageId.js"
 import type { ImageTag } from "./ImageTag.js"
+import * as Call from "./internal/call.js"
+import type { EventFrame } from "./internal/eventStream.js"
+import * as EventStream from "./internal/eventStream.js"
 import * as Transport from "./internal/transport.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as WaitPolicy from "./WaitPolicy.js"
@@ -117,11 +122,35 @@ export declare namespace ContreeClient {
       /** Takes one tag from an image, or all of them. */
       readonly untag: (id: ImageId, tag?: ImageTag | undefined) => Effect.Effect<void, RequestError>
     }
+    readonly files: {
+      /** One page of uploaded files, newest first. */
+      readonly list: (query: Page) => Effect.Effect<ReadonlyArray<FileRecord>, RequestError>
+      /** The file with a content of this digest. */
+      readonly get: (sha256: Sha256) => Effect.Effect<FileRecord, RequestError>
+      /** Whether a content of this digest was uploaded. */
+      readonly exists: (sha256: Sha256) => Effect.Effect<boolean, RequestError>
+      /** Uploads a content. A stream is sent as it comes, in chunks. */
+      readonly upload: (
+        content: Uint8Array | Stream.Stream<Uint8Array, unknown>
+      ) => Effect.Effect<UploadReceipt, RequestError>
+    }
     readonly inspect: {
       /** The image that has a tag. */
       readonly byTag: (tag: ImageTag) => Effect.Effect<ImageRecord, RequestError>
       /** The image with an id. */
       readonly byId: (id: ImageId) => Effect.Effect<ImageRecord, RequestError>
+      /** What a folder of an image holds. */
+      readonly list: (id: ImageId, path: string) => Effect.Effect<ReadonlyArray<FileItem>, RequestError>
+      /** The content of a file of an image. */
+      readonly download: (id: ImageId, path: string) => Stream.Stream<Uint8Array, RequestError>
+      /** Fails as `download` would, and fetches nothing. */
+      readonly hasDownload: (id: ImageId, path: string) => Effect.Effect<void, RequestError>
+      /** A file or folder of an image as a POSIX tar archive. */
+      readonly archive: (id: ImageId, path: string) => Stream.Stream<Uint8Array, RequestError>
+      /** Fails as `archive` would, and fetches nothing. */
+      readonly hasArchive: (id: ImageId, path: string) => Effect.Effect<void, RequestError>
+      /** Searches the files of an image. */
+      readonly grep: (id: ImageId, query: typeof GrepQuery.Type) => Effect.Effect<typeof GrepResult.Type, RequestError>
     }
     readonly instances: {
       /** Starts a command on an image; the answer is its operation. */
@@ -135,8 +164,11 @@ export declare namespace ContreeClient {
           readonly kind?: typeof KnownKind.Type | undefined
         }
       ) => Effect.Effect<ReadonlyArray<OperationSummary>, RequestError>
-      /** An operation with all that is known of it. */
-      readonly get: (id: OperationId) => Effect.Effect<OperationDetail, RequestError>
+      /** An operation with all that is known of it; with `inflight` also what a running command has written so far. */
+      readonly get: (
+        id: OperationId,
+        options?: { readonly inflight?: boolean | undefined } | undefined
+      ) => Effect.Effect<OperationDetail, RequestError>
       /**
        * As `get`, with the server's advice when to look again. A server that can answers only when the operation is
        * over, or after some seconds; another one answers at once.
@@ -144,6 +176,39 @@ export declare namespace ContreeClient {
       readonly poll: (id: OperationId) => Effect.Effect<Poll, RequestError>
       /** Cancels an operation; `false` says that it was over already. */
       readonly cancel: (id: OperationId) => Effect.Effect<boolean, RequestError>
+      /**
+       * The frames of one connection to the event stream: with `follow` until the operation is over, else what the log
+       * holds so far. `since` leaves out events up to that id, `spid` those of other processes. The end of the frames
+       * says nothing about the operation.
+       */
+      readonly events: (
+        id: OperationId,
+        options?:
+          | {
+              readonly follow?: boolean | undefined
+              readonly since?: number | undefined
+              readonly spid?: number | undefined
+            }
+          | undefined
+      ) => Stream.Stream<EventFrame, RequestError>
+    }
+    readonly subprocesses: {
+      /** Starts a process in a running instance. */
+      readonly start: (id: OperationId, request: ExecRequest) => Effect.Effect<ProcessNumber, StartError>
+      /** How a process stands; while it runs, exit code and signal are -1. */
+      readonly get: (id: OperationId, spid: ProcessNumber) => Effect.Effect<typeof ProcessResult.Type, RequestError>
+      /** Sends a signal to a process and its group, default `KILL`. */
+      readonly signal: (
+        id: OperationId,
+        spid: ProcessNumber,
+        signal?: string | number | undefined
+      ) => Effect.Effect<void, RequestError>
+      /** Writes to the standard input of a process, and ends it with `close`. */
+      readonly writeStdin: (
+        id: OperationId,
+        spid: ProcessNumber,
+        input: { readonly bytes: Uint8Array; readonly close: boolean }
+      ) => Effect.Effect<void, StartError>
     }
     /** The settings that the verbs on top of the service follow. */
     readonly policy: {
@@ -153,71 +218,6 @@ export declare namespace ContreeClient {
     }
   }
 }
-
-const isSuccess = (error: unknown): error is HttpClientError.ResponseError =>
-  error instanceof HttpClientError.ResponseError && error.response.status >= 200 && error.response.status < 300
-
-/** Where the body does not matter, neither does which of the success statuses it is: older services differ. */
-const orAnySuccess = <E>(error: E): Effect.Effect<void, E> => (isSuccess(error) ? Effect.void : Effect.fail(error))
-
-class ResponseShape extends Data.TaggedError("ResponseShape")<{ readonly cause: ParseResult.ParseError }> {}
-
-/** What an older service has started under another success status must be known all the same. */
-const orStarted = <E>(
-  error: E
-): Effect.Effect<typeof Started.Type, E | HttpClientError.ResponseError | ResponseShape> =>
-  isSuccess(error)
-    ? Effect.catchTag(HttpClientResponse.schemaBodyJson(Started)(error.response), "ParseError", (cause) =>
-        Effect.fail(new ResponseShape({ cause }))
-      )
-    : Effect.fail(error)
-
-const isRequestError = Schema.is(ContreeError.RequestError)
-
-/**
- * The derived client also names errors that the transport has turned into ours before it could see them. Its own
- * carry the whole request, the token included, so nothing of them but words goes on.
- */
-const toRequestError = (request: RequestInfo, error: unknown, scrub: Transport.Scrub): RequestError => {
-  if (isRequestError(error)) return error
-  if (ParseResult.isParseError(error)) {
-    return new ContreeError.RequestRejected({
-      request,
-      detail: scrub(error.message),
-      suggestion: "Correct the option that the message names; no request was made"
-    })
-  }
-  const status = error instanceof HttpClientError.ResponseError ? error.response.status : undefined
-  return new ContreeError.UnexpectedResponse({
-    request,
-    status,
-    detail: scrub(
-      error instanceof ResponseShape
-        ? `The answer does not have the shape of the contract: ${error.cause.message}`
-        : "The answer has a status that the contract does not give it"
-    ),
-    suggestion: "Check that the base URL is that of a ConTree service, and for a newer version of this library"
-  })
-}
-
-/** A gateway that gives up does not know what its upstream did. */
-const mayHaveStarted = (error: RequestError): boolean =>
-  (error._tag === "Unavailable" && !error.notStarted && error.status !== 503 && error.status !== 500) ||
-  error._tag === "TimedOut" ||
-  error._tag === "UnexpectedResponse"
-
-const outcomeUnknown =
-  (what: string) =>
-  (error: RequestError): StartError =>
-    mayHaveStarted(error)
-      ? new ContreeError.OutcomeUnknown({
-          request: error.request,
-          status: error.status,
-          detail: `${error.detail}; ${what} may or may not have started`,
-          suggestion: "Look for it with Operation.stream before starting it again",
-          cause: error
-        })
-      : error
 
 /** Proxies cut a connection on which nothing comes for a minute, some earlier. */
 const longestWait = Duration.seconds(20)
@@ -231,25 +231,45 @@ const longestWait = Duration.seconds(20)
 export const make = Effect.fnUntraced(function* (
   config: ContreeConfig.ContreeConfig
 ): Effect.fn.Return<ContreeClient.Service, never, HttpClient.HttpClient> {
+  const http = yield* HttpClient.HttpClient
+  const streaming = Transport.make(http, config, "streamed")
+  const requests = yield* Call.requests
   const api = yield* HttpApiClient.makeWith(ContreeApi, {
-    httpClient: Transport.make(yield* HttpClient.HttpClient, config),
+    httpClient: Transport.make(http, config),
     transformResponse: Effect.mapError((error) =>
-      ParseResult.isParseError(error) ? new ResponseShape({ cause: error }) : error
+      ParseResult.isParseError(error) ? new Call.ResponseShape({ cause: error }) : error
     )
   })
   const call = <A, E>(name: string, request: RequestInfo, effect: Effect.Effect<A, E>) =>
-    effect.pipe(
-      Effect.catchAll((error) =>
-        Effect.flatMap(Transport.scrub(config), (scrub) => Effect.fail(toRequestError(request, error, scrub)))
-      ),
-      Effect.withSpan(`ContreeClient.${name}`)
-    )
+    effect.pipe(Call.toRequestErrors(config, request), Effect.withSpan(`ContreeClient.${name}`))
 
-  const look = (id: OperationId, headers: { readonly prefer?: Duration.Duration }) =>
+  /** The body of an answer as it comes. A body that breaks off is a failure, never an end. */
+  const streamOf = <A, E, E2>(
+    name: string,
+    where: RequestInfo,
+    request: Effect.Effect<HttpClientRequest.HttpClientRequest, E2>,
+    read: (body: Stream.Stream<Uint8Array, RequestError>) => Stream.Stream<A, E>
+  ) =>
+    Stream.unwrap(
+      Effect.gen(function* () {
+        const response = yield* Effect.flatMap(request, (request) => streaming.execute(request)).pipe(
+          Call.toRequestErrors(config, where)
+        )
+        const scrub = yield* Transport.scrub(config)
+        return read(Stream.mapError(response.stream, (error) => Transport.fromTransport(error, scrub)))
+      })
+    ).pipe(Stream.withSpan(`ContreeClient.${name}`))
+
+  const look = (id: OperationId, headers: { readonly prefer?: Duration.Duration }, inflight?: boolean | undefined) =>
     call(
       "operations.get",
       { method: "GET", path: `/v1/operations/${id}` },
-      api.operations.get({ path: { id }, urlParams: {}, headers, withResponse: true })
+      api.operations.get({
+        path: { id },
+        urlParams: inflight === true ? { inflight } : {},
+        headers,
+        withResponse: true
+      })
     )
   // A server that keeps its answer back must not look like one that does not answer.
   const wait = Duration.min(longestWait, Duration.times(Transport.requestTimeout(config), 0.5))
@@ -259,6 +279,38 @@ export const make = Effect.fnUntraced(function* (
   return {
     account: {
       whoami: call("account.whoami", { method: "GET", path: "/v1/whoami" }, api.account.whoami({}))
+    },
+    files: {
+      list: (query) =>
+        call(
+          "files.list",
+          { method: "GET", path: "/v1/files" },
+          Effect.map(api.files.list({ urlParams: query }), ({ files }) => files)
+        ),
+      get: (sha256) =>
+        call("files.get", { method: "GET", path: `/v1/files/${sha256}` }, api.files.get({ path: { sha256 } })),
+      exists: (sha256) =>
+        call(
+          "files.exists",
+          { method: "HEAD", path: `/v1/files/${sha256}` },
+          Effect.as(Effect.catchAll(api.files.exists({ path: { sha256 } }), Call.orAnySuccess), true)
+        ).pipe(Effect.catchTag("NotFound", () => Effect.succeed(false))),
+      upload: (content) =>
+        call(
+          "files.upload",
+          { method: "POST", path: "/v1/files" },
+          Effect.gen(function* () {
+            const request = yield* Call.requestOf(requests.files.upload({ payload: new Uint8Array(0) }))
+            const response = yield* streaming.execute(
+              content instanceof Uint8Array
+                ? HttpClientRequest.bodyUint8Array(request, content, "application/octet-stream")
+                : HttpClientRequest.bodyStream(request, content, { contentType: "application/octet-stream" })
+            )
+            return yield* HttpClientResponse.schemaBodyJson(UploadReceipt)(response).pipe(
+              Effect.catchTag("ParseError", (cause) => new Call.ResponseShape({ cause }))
+            )
+          })
+        )
     },
     images: {
       list: (query) =>
@@ -271,14 +323,14 @@ export const make = Effect.fnUntraced(function* (
         call(
           "images.import",
           { method: "POST", path: "/v1/images/import" },
-          Effect.catchAll(api.images.import({ payload: request }), orStarted)
+          Effect.catchAll(api.images.import({ payload: request }), Call.orStarted)
         ).pipe(
           Effect.provideService(
             Transport.Secrets,
             request.registry.credentials === undefined ? [] : [request.registry.credentials.password]
           ),
           Effect.mapBoth({
-            onFailure: outcomeUnknown(`the import of ${request.registry.url}`),
+            onFailure: Call.outcomeUnknown(`the import of ${request.registry.url} may or may not have started`),
             onSuccess: ({ operationId }) => operationId
           })
         ),
@@ -292,24 +344,62 @@ export const make = Effect.fnUntraced(function* (
         call(
           "images.untag",
           { method: "DELETE", path: `/v1/images/${id}/tag` },
-          Effect.catchAll(api.images.untag({ path: { id }, urlParams: { tag } }), orAnySuccess)
+          Effect.catchAll(api.images.untag({ path: { id }, urlParams: { tag } }), Call.orAnySuccess)
         )
     },
     inspect: {
       byTag: (tag) =>
         call("inspect.byTag", { method: "GET", path: "/v1/inspect/" }, api.inspect.byTag({ urlParams: { tag } })),
       byId: (id) =>
-        call("inspect.byId", { method: "GET", path: `/v1/inspect/${id}/` }, api.inspect.byId({ path: { id } }))
+        call("inspect.byId", { method: "GET", path: `/v1/inspect/${id}/` }, api.inspect.byId({ path: { id } })),
+      list: (id, path) =>
+        call(
+          "inspect.list",
+          { method: "GET", path: `/v1/inspect/${id}/list` },
+          Effect.map(api.inspect.list({ path: { id }, urlParams: { path } }), ({ files }) => files)
+        ),
+      download: (id, path) =>
+        streamOf(
+          "inspect.download",
+          { method: "GET", path: `/v1/inspect/${id}/download` },
+          Call.requestOf(requests.inspect.download({ path: { id }, urlParams: { path } })),
+          (body) => body
+        ),
+      hasDownload: (id, path) =>
+        call(
+          "inspect.hasDownload",
+          { method: "HEAD", path: `/v1/inspect/${id}/download` },
+          Effect.catchAll(api.inspect.hasDownload({ path: { id }, urlParams: { path } }), Call.orAnySuccess)
+        ),
+      archive: (id, path) =>
+        streamOf(
+          "inspect.archive",
+          { method: "GET", path: `/v1/inspect/${id}/archive` },
+          Call.requestOf(requests.inspect.archive({ path: { id }, urlParams: { path } })),
+          (body) => body
+        ),
+      hasArchive: (id, path) =>
+        call(
+          "inspect.hasArchive",
+          { method: "HEAD", path: `/v1/inspect/${id}/archive` },
+          Effect.catchAll(api.inspect.hasArchive({ path: { id }, urlParams: { path } }), Call.orAnySuccess)
+        ),
+      grep: (id, query) =>
+        call(
+          "inspect.grep",
+          { method: "GET", path: `/v1/inspect/${id}/grep` },
+          api.inspect.grep({ path: { id }, urlParams: query })
+        )
     },
     instances: {
       spawn: (request) =>
         call(
           "instances.spawn",
           { method: "POST", path: "/v1/instances" },
-          Effect.catchAll(api.instances.spawn({ payload: request }), orStarted)
+          Effect.catchAll(api.instances.spawn({ payload: request }), Call.orStarted)
         ).pipe(
           Effect.mapBoth({
-            onFailure: outcomeUnknown(`the command on ${request.image}`),
+            onFailure: Call.outcomeUnknown(`the command on ${request.image} may or may not have started`),
             onSuccess: ({ operationId }) => operationId
           })
         )
@@ -317,7 +407,7 @@ export const make = Effect.fnUntraced(function* (
     operations: {
       list: (query) =>
         call("operations.list", { method: "GET", path: "/v1/operations" }, api.operations.list({ urlParams: query })),
-      get: (id) => Effect.map(look(id, {}), ([operation]) => operation),
+      get: (id, options) => Effect.map(look(id, {}, options?.inflight), ([operation]) => operation),
       poll: (id) =>
         Effect.flatMap(look(id, waiting), ([operation, response]) =>
           Effect.map(Transport.retryAfter(response), (retryAfter) => ({ operation, retryAfter }))
@@ -326,8 +416,67 @@ export const make = Effect.fnUntraced(function* (
         call(
           "operations.cancel",
           { method: "DELETE", path: `/v1/operations/${id}` },
-          Effect.as(Effect.catchAll(api.operations.cancel({ path: { id } }), orAnySuccess), true)
-        ).pipe(Effect.catchTag("Conflict", () => Effect.succeed(false)))
+          Effect.as(Effect.catchAll(api.operations.cancel({ path: { id } }), Call.orAnySuccess), true)
+        ).pipe(Effect.catchTag("Conflict", () => Effect.succeed(false))),
+      events: (id, options = {}) =>
+        streamOf(
+          "operations.events",
+          { method: "GET", path: `/v1/operations/${id}/events` },
+          Call.requestOf(requests.operations.events({ path: { id }, urlParams: options, headers: {} })).pipe(
+            Effect.map(HttpClientRequest.setHeader("accept", "text/event-stream"))
+          ),
+          EventStream.frames
+        )
+    },
+    subprocesses: {
+      start: (id, request) =>
+        call(
+          "subprocesses.start",
+          { method: "POST", path: `/v1/operations/${id}/subprocesses` },
+          Effect.catchAll(
+            api.subprocesses.start({ path: { id }, payload: request }),
+            Call.orSuccess(Schema.Struct({ spid: ProcessNumber }))
+          )
+        ).pipe(
+          Effect.mapBoth({
+            onFailure: Call.outcomeUnknown(
+              `the process in ${id} may or may not have started`,
+              "Look at the operation's events before you start it again"
+            ),
+            onSuccess: ({ spid }) => spid
+          })
+        ),
+      get: (id, spid) =>
+        call(
+          "subprocesses.get",
+          { method: "GET", path: `/v1/operations/${id}/subprocesses/${spid}` },
+          api.subprocesses.get({ path: { id, spid } })
+        ),
+      signal: (id, spid, signal) =>
+        call(
+          "subprocesses.signal",
+          { method: "DELETE", path: `/v1/operations/${id}/subprocesses/${spid}` },
+          Effect.catchAll(
+            api.subprocesses.signal({
+              path: { id, spid },
+              urlParams: { signal: signal === undefined ? undefined : String(signal) }
+            }),
+            Call.orAnySuccess
+          )
+        ),
+      writeStdin: (id, spid, input) =>
+        call(
+          "subprocesses.writeStdin",
+          { method: "POST", path: `/v1/operations/${id}/subprocesses/${spid}/stdin` },
+          Effect.catchAll(api.subprocesses.writeStdin({ path: { id, spid }, payload: input }), Call.orAnySuccess)
+        ).pipe(
+          Effect.mapError(
+            Call.outcomeUnknown(
+              `the input for process ${spid} of ${id} may or may not have been written`,
+              "Look at the stdin events of the operation before you write it again"
+            )
+          )
+        )
     },
     policy: {
       wait: config.wait ?? WaitPolicy.defaultPolicy,

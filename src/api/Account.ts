@@ -5,6 +5,7 @@
  */
 import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
+import * as Context from "effect/Context"
 import * as Schema from "effect/Schema"
 import { nullable } from "./Nullable.js"
 
@@ -39,3 +40,30 @@ export class WhoAmI extends Schema.Class<WhoAmI>("WhoAmI")({
 export class AccountGroup extends HttpApiGroup.make("account").add(
   HttpApiEndpoint.get("whoami", "/whoami").addSuccess(WhoAmI)
 ) {}
+
+/**
+ * The names of what a token may be allowed to do. Reading needs `list`.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Permission = Schema.Literal("import", "spawn", "spawn_disposable", "list", "cancel", "set_image_tag")
+
+/**
+ * What a token may be allowed to do.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Permission = typeof Permission.Type
+
+/**
+ * Who a server has found a request to come from: the token, the project whose things it sees, and what it may do.
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export class Caller extends Context.Tag("effect-contree/Caller")<
+  Caller,
+  { readonly tokenId: string; readonly project: string; readonly permissions: ReadonlySet<Permission> }
+>() {}

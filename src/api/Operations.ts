@@ -217,4 +217,28 @@ export class OperationsGroup extends HttpApiGroup.make("operations")
       .addSuccess(HttpApiSchema.Accepted)
       .addError(missing)
       .addError(failure(409, "The operation is over"))
+  )
+  .add(
+    HttpApiEndpoint.get("events", "/operations/:id/events")
+      .setPath(byId)
+      .setUrlParams(
+        Schema.Struct({
+          follow: Schema.optional(Flag),
+          spid: Schema.optional(Schema.NumberFromString.pipe(Schema.int(), Schema.nonNegative())),
+          since: Schema.optional(Schema.NumberFromString.pipe(Schema.int(), Schema.nonNegative()))
+        })
+      )
+      .setHeaders(
+        Schema.Struct({
+          lastEventId: Schema.optional(Schema.NumberFromString.pipe(Schema.int(), Schema.nonNegative())).pipe(
+            Schema.fromKey("last-event-id")
+          )
+        })
+      )
+      .addSuccess(Schema.String.pipe(HttpApiSchema.withEncoding({ kind: "Text", contentType: "text/event-stream" })))
+      .addError(missing)
+      .addError(failure(410, "The live stream is over and the log is not ready yet"))
+      .addError(failure(425, "The instance is not ready yet"))
+      .addError(failure(502, "No connection to the instance"))
+      .addError(failure(504, "No answer from the instance"))
   ) {}

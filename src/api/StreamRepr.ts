@@ -92,3 +92,23 @@ export const StdinRepr = Schema.transformOrFail(
     encode: ({ bytes, close }) => ParseResult.succeed({ ...encodeBytes(bytes), close })
   }
 ).annotations({ identifier: "StdinRepr" })
+
+/**
+ * A piece of a stream in an event: bytes as `{ value, encoding, truncated }`, where `truncated` is always false.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const BytesRepr = Schema.transformOrFail(
+  Schema.Struct({
+    value: Schema.String,
+    encoding: Schema.optional(Schema.String),
+    truncated: Schema.optional(Schema.Boolean)
+  }),
+  Schema.Struct({ bytes: Schema.Uint8ArrayFromSelf }),
+  {
+    strict: true,
+    decode: (repr, _, ast) => ParseResult.map(decodeBytes(repr, ast), (bytes) => ({ bytes })),
+    encode: ({ bytes }) => ParseResult.succeed({ ...encodeBytes(bytes), truncated: false })
+  }
+).annotations({ identifier: "StreamChunk" })

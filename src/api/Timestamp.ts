@@ -41,6 +41,26 @@ export const Timestamp = Schema.transformOrFail(Schema.String, Schema.DateTimeUt
 }).annotations({ identifier: "Timestamp" })
 
 /**
+ * An instant in an event: ISO 8601 text with nine fraction digits and `Z` on the wire. Below the millisecond it is not
+ * kept.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const EventTimestamp = Schema.transformOrFail(Schema.String, Schema.DateTimeUtcFromSelf, {
+  strict: true,
+  decode: (text, _, ast) =>
+    Option.match(parseIso(text), {
+      onNone: () =>
+        ParseResult.fail(
+          new ParseResult.Type(ast, text, "expected an ISO 8601 date-time such as 2024-01-01T12:00:00.000000000Z")
+        ),
+      onSome: ParseResult.succeed
+    }),
+  encode: (at) => ParseResult.succeed(DateTime.formatIso(at).replace(/Z$/, "000000Z"))
+}).annotations({ identifier: "EventTimestamp" })
+
+/**
  * A bound of a listing's time window: an instant, or a duration counted back from now.
  *
  * @since 0.1.0

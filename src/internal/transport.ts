@@ -144,7 +144,7 @@ const nodeErrorCode = (u: unknown): string | undefined =>
 /** Nothing of the request can have arrived when no connection came about. */
 const noConnection = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "ENOENT", "EACCES", "UND_ERR_CONNECT_TIMEOUT"])
 
-const fromTransport = (error: HttpClientError.HttpClientError, scrub: Scrub): RequestError => {
+export const fromTransport = (error: HttpClientError.HttpClientError, scrub: Scrub): RequestError => {
   const request = info(error.request)
   if (error._tag === "ResponseError") {
     return new ContreeError.Unavailable({
@@ -220,8 +220,14 @@ const isForeign = (baseUrl: string): boolean =>
 export const requestTimeout = (config: ContreeConfig): Duration.Duration =>
   Duration.decode(config.requestTimeout ?? "60 seconds")
 
-/** Prepares a client for the service. */
-export const make = (client: HttpClient.HttpClient, config: ContreeConfig): Transport => {
+/** Whether an answer is given with its whole body, or while its body still comes. */
+export type Body = "whole" | "streamed"
+
+/**
+ * Prepares a client for the service. The request's time limit is for the whole answer, or for its head where the body
+ * is streamed.
+ */
+export const make = (client: HttpClient.HttpClient, config: ContreeConfig, body: Body = "whole"): Transport => {
   const limit = requestTimeout(config)
   const retry = config.retry ?? RetryPolicy.defaultPolicy
   const baseUrl = (config.baseUrl ?? hostedBaseUrl).replace(/\/+$/, "")
@@ -254,7 +260,7 @@ export const make = (client: HttpClient.HttpClient, config: ContreeConfig): Tran
   return client.pipe(
     HttpClient.withTracerPropagation(config.tracePropagation ?? true),
     (client) => Redirect.follow(client, 3),
-    HttpClient.transformResponse(Effect.flatMap(whole)),
+    body === "whole" ? HttpClient.transformResponse(Effect.flatMap(whole)) : (client) => client,
     HttpClient.mapRequest((request) =>
       pipe(
         request,

@@ -1,7 +1,6 @@
 import { assert, describe } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import * as Command from "../../src/Command.js"
-import { ContreeClient } from "../../src/ContreeClient.js"
 import * as Image from "../../src/Image.js"
 import * as Operation from "../../src/Operation.js"
 import { busybox, failsWith } from "./steps.js"
@@ -32,17 +31,5 @@ export const rejections = (it: It) => {
         })
       )
     }
-
-    it.effect("uploaded files or an open stdin is rejected: this engine has neither", () =>
-      Effect.gen(function* () {
-        const { instances } = yield* ContreeClient
-        const { id } = yield* busybox
-        const run = { image: id, command: "true", shell: true }
-        const files = yield* failsWith(instances.spawn({ ...run, files: { "/x": { uuid: id } } }), "RequestRejected")
-        assert.include(files.message, "files")
-        const open = instances.spawn({ ...run, stdin: { bytes: new Uint8Array(0), close: false } })
-        assert.include((yield* failsWith(open, "RequestRejected")).message, "stdin")
-      })
-    )
   })
 }

@@ -1,0 +1,58 @@
+/**
+ * What the handlers of all groups share: failures in the contract's shape, the window of a listing, and the answer to a
+ * request that started an operation.
+ */
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { ApiFailure } from "../../api/Failure.js"
+import type { TimeBound } from "../../api/Timestamp.js"
+import type { DatabaseError } from "../Database.js"
+import type { StoredOperation } from "../OperationStore.js"
+
+/** What is asked for is not there. */
+export const notFound = (error: string) => new ApiFailure({ status: 404, error })
+
+/** A failure of the database is the server's. */
+export const orInternal = <A, R>(
+  effect: Effect.Effect<A, ApiFailure | DatabaseError, R>
+): Effect.Effect<A, ApiFailure, R> =>
+  Effect.mapError(effect, (error) =>
+    error._tag === "DatabaseError" ? new ApiFailure({ status: 500, error: error.message }) : error
+  )
+
+const epochMillis = (bound: TimeBound | undefined) =>
+  bound === undefined
+    ? Effect.succeed(undefined)
+    : Duration.isDuration(bound)
+      ? Effect.map(Clock.currentTimeMillis, (now) => now - Duration.toMillis(bound))
+      : Effect.succeed(DateTime.toEpochMillis(bound))
+
+/** The part of a listing that a query asks for; times are milliseconds since the epoch. */
+export const window = Effect.fnUntraced(function* (query: {
+  readonly limit?: number | undefined
+  readonly offset?: number | undefined
+  readonly since?: TimeBound | undefined
+  readonly until?: TimeBound | undefined
+}) {
+  return {
+    limit: query.limit ?? 100,
+    offset: query.offset ?? 0,
+    since: yield* epochMillis(query.since),
+    until: yield* epochMillis(query.until)
+  }
+})
+
+/** The answer to a request that started an operation: what was asked for with all defaults, and the operation. */
+export const started = (operation: StoredOperation) =>
+  HttpServerResponse.unsafeJson(
+    { ...operation.metadata, uuid: operation.id },
+    { status: 201, headers: { location: `/v1/operations/${operation.id}` } }
+  )
+
+/** An endpoint that this version does not have yet. */
+export const notYet = Effect.fail(
+  new ApiFailure({ status: 501, error: "This version of the engine does not have this endpoint yet" })
+)

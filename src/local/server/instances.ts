@@ -1,0 +1,12 @@
+/** The handler that starts a command on an image. */
+import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
+import * as Effect from "effect/Effect"
+import { ContreeApi } from "../../ContreeApi.js"
+import { Engine } from "../Engine.js"
+import { orInternal, started } from "./answers.js"
+
+export const instancesGroup = HttpApiBuilder.group(ContreeApi, "instances", (handlers) =>
+  Effect.map(Engine, (engine) =>
+    handlers.handle("spawn", ({ payload }) => Effect.map(orInternal(engine.startRun(payload)), started))
+  )
+)
