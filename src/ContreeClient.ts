@@ -285,7 +285,7 @@ export const make = Effect.fnUntraced(function* (
         call(
           "files.list",
           { method: "GET", path: "/v1/files" },
-          Effect.map(api.files.list({ urlParams: query }), ({ files }) => files)
+          Effect.map(api.files.list({ urlParams: query }), (answer) => ("files" in answer ? answer.files : [answer]))
         ),
       get: (sha256) =>
         call("files.get", { method: "GET", path: `/v1/files/${sha256}` }, api.files.get({ path: { sha256 } })),

@@ -90,6 +90,8 @@ const missing = failure(404, "No file with this content was uploaded")
 /**
  * Endpoints for uploaded files. The body of an upload is the content itself; it may be chunked.
  *
+ * With `sha256` or `uuid`, `list` answers with that one file or 404, as it did for clients before `get` and `exists`.
+ *
  * @since 0.1.0
  * @category schemas
  */
@@ -102,8 +104,16 @@ export class FilesGroup extends HttpApiGroup.make("files")
   )
   .add(
     HttpApiEndpoint.get("list", "/files")
-      .setUrlParams(Schema.Struct({ ...paging, ...timeWindow }))
-      .addSuccess(Schema.Struct({ files: Schema.Array(FileRecord) }))
+      .setUrlParams(
+        Schema.Struct({
+          ...paging,
+          ...timeWindow,
+          sha256: Schema.optional(Sha256),
+          id: Schema.optional(FileId).pipe(Schema.fromKey("uuid"))
+        })
+      )
+      .addSuccess(Schema.Union(Schema.Struct({ files: Schema.Array(FileRecord) }), FileRecord))
+      .addError(missing)
   )
   .add(HttpApiEndpoint.get("get", "/files/:sha256").setPath(byDigest).addSuccess(FileRecord).addError(missing))
   .add(

@@ -1,5 +1,5 @@
 /**
- * The engine's database: images, tags and operations, in one SQLite file of the data folder.
+ * The engine's database: images, tags, operations and uploaded files, in one SQLite file of the data folder.
  *
  * @since 0.1.0
  */
@@ -136,6 +136,19 @@ const migrations = Migrator.fromRecord({
       metadata TEXT NOT NULL
     ) STRICT`
     yield* sql`CREATE INDEX operations_open ON operations (id) WHERE status IN ('PENDING', 'ASSIGNED', 'EXECUTING')`
+  }),
+  "0003_files": Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`CREATE TABLE files (
+      seq INTEGER PRIMARY KEY AUTOINCREMENT,
+      id TEXT NOT NULL UNIQUE,
+      project TEXT NOT NULL,
+      sha256 TEXT NOT NULL,
+      size INTEGER NOT NULL,
+      created_at INTEGER NOT NULL,
+      updated_at INTEGER NOT NULL,
+      UNIQUE (project, sha256)
+    ) STRICT`
   })
 })
 

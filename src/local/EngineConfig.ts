@@ -49,6 +49,7 @@ const default_ = <A>(value: A) => ({ default: () => value })
  * - `defaultRunTimeoutSeconds`, `maxRunTimeoutSeconds`: how long a command may run when it does not say, default
  *   60 s, and at most, default 3600 s.
  * - `defaultImportTimeoutSeconds`, `maxImportTimeoutSeconds`: the same for imports, default 300 s and 3600 s.
+ * - `maxUploadBytes`: the most bytes that one uploaded file may have, default 16 GiB.
  *
  * @since 0.1.0
  * @category schemas
@@ -65,7 +66,8 @@ export const EngineConfig = Schema.Struct({
   defaultRunTimeoutSeconds: Schema.optionalWith(Schema.Int.pipe(Schema.positive()), default_(60)),
   maxRunTimeoutSeconds: Schema.optionalWith(Schema.Int.pipe(Schema.positive()), default_(3600)),
   defaultImportTimeoutSeconds: Schema.optionalWith(Schema.Int.pipe(Schema.positive()), default_(300)),
-  maxImportTimeoutSeconds: Schema.optionalWith(Schema.Int.pipe(Schema.positive()), default_(3600))
+  maxImportTimeoutSeconds: Schema.optionalWith(Schema.Int.pipe(Schema.positive()), default_(3600)),
+  maxUploadBytes: Schema.optionalWith(Schema.Int.pipe(Schema.positive()), default_(16 * 1024 ** 3))
 }).annotations({ identifier: "EngineConfig" })
 
 /**

@@ -7,6 +7,7 @@ import * as Layer from "effect/Layer"
 import * as Database from "../Database.js"
 import * as Engine from "../Engine.js"
 import type { EngineConfig } from "../EngineConfig.js"
+import * as FileStore from "../FileStore.js"
 import * as ImageStore from "../ImageStore.js"
 import * as Importer from "../Importer.js"
 import * as LayerSquash from "../LayerSquash.js"
@@ -42,7 +43,13 @@ export const layer = (config: EngineConfig, keep: ReadonlyArray<string>) => {
       })
     ),
     Layer.provide(LayerSquash.layer),
-    Layer.provideMerge(Layer.merge(ImageStore.layer, OperationStore.layer)),
+    Layer.provideMerge(
+      Layer.mergeAll(
+        ImageStore.layer,
+        OperationStore.layer,
+        FileStore.layer({ directory, maxUploadBytes: config.maxUploadBytes })
+      )
+    ),
     Layer.provide(LayerStore.layer({ directory, known: ImageStore.knownLayers })),
     Layer.provide(MountNamespace.layer({ directory, keep })),
     // First of all: it says when another engine works on the folder, before that one's files are touched.
