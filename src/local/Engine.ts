@@ -27,16 +27,16 @@ import { ProcessResult } from "../api/Operations.js"
 import { ImageId } from "../ImageId.js"
 import type { ImageTag } from "../ImageTag.js"
 import { isImageTag } from "../ImageTag.js"
+import * as RunRequest from "../internal/runRequest.js"
 import * as OciReference from "../OciReference.js"
 import type { DatabaseError } from "./Database.js"
 import type { EngineConfig } from "./EngineConfig.js"
 import { ImageStore, type StoredImage } from "./ImageStore.js"
 import { Importer } from "./Importer.js"
-import * as Uuid from "./internal/uuid.js"
+import * as Uuid from "../internal/uuid.js"
 import { LayerStore } from "./LayerStore.js"
 import { OperationStore, type Outcome, StoredOperation } from "./OperationStore.js"
 import * as Runner from "./Runner.js"
-import * as RunRequest from "./RunRequest.js"
 import type { Sandbox } from "./Sandbox.js"
 import { Squasher } from "./Squasher.js"
 
@@ -92,35 +92,14 @@ class Cancelled {
   readonly _tag = "Cancelled"
 }
 
-/** Texts that the system could not be given: they end at their first NUL. */
-const hasNul = (texts: Iterable<string>): boolean => {
-  for (const text of texts) if (text.includes("\0")) return true
-  return false
-}
-
-const checkTimeout = (timeout: Duration.Duration | undefined, maxSeconds: number): Effect.Effect<void, ApiFailure> =>
-  timeout !== undefined && Duration.greaterThan(timeout, Duration.seconds(maxSeconds))
-    ? reject(400, `timeout: at most ${maxSeconds} seconds are allowed, got ${Duration.toSeconds(timeout)}`)
-    : Effect.void
-
-const isVariableName = (name: string): boolean => name !== "" && !name.includes("=")
-
 const checkRun = (request: SpawnRequest): Effect.Effect<void, ApiFailure> => {
-  const env = Object.entries(request.env ?? {})
-  if (hasNul([request.command, ...(request.args ?? []), ...env.flatMap(([name, value]) => [name, value ?? ""])])) {
-    return reject(400, "command, args and env cannot contain a NUL character")
-  }
-  const badName = env.find(([name]) => !isVariableName(name))
-  if (badName !== undefined) {
-    return reject(400, `env: ${JSON.stringify(badName[0])} is not the name of a variable`)
-  }
   if (Object.keys(request.files ?? {}).length > 0) {
     return reject(400, "files: this engine has no uploaded files; write them in the command or by its stdin")
   }
   if (request.stdin?.close === false) {
     return reject(400, "stdin: this engine takes the whole input with the request; leave close out or set it to true")
   }
-  return Effect.void
+  return RunRequest.checkProcess(request)
 }
 
 /**
@@ -334,7 +313,7 @@ export const make = Effect.fnUntraced(function* (
     const reference = yield* Effect.mapError(OciReference.fromString(request.registry.url), (error) =>
       reject(400, `registry.url: ${error.message}`)
     )
-    yield* checkTimeout(request.timeout, config.maxImportTimeoutSeconds)
+    yield* RunRequest.checkTimeout(request.timeout, config.maxImportTimeoutSeconds)
     const timeout = request.timeout ?? Duration.seconds(config.defaultImportTimeoutSeconds)
     const operation = yield* newOperation({
       kind: "image_import",
@@ -365,7 +344,7 @@ export const make = Effect.fnUntraced(function* (
   const startRun = Effect.fn("Engine.startRun")(function* (request: SpawnRequest) {
     yield* checkRun(request)
     const image = yield* findImage(request.image)
-    yield* checkTimeout(request.timeout, config.maxRunTimeoutSeconds)
+    yield* RunRequest.checkTimeout(request.timeout, config.maxRunTimeoutSeconds)
     const run = RunRequest.make(request, image.id, config)
     const operation = yield* newOperation({
       kind: "instance",

@@ -22,7 +22,7 @@ import { FileId, Sha256 } from "../api/Files.js"
 import type { DatabaseError } from "./Database.js"
 import { failed } from "./Database.js"
 import * as FileStoreError from "./FileStoreError.js"
-import * as Uuid from "./internal/uuid.js"
+import * as Uuid from "../internal/uuid.js"
 
 /**
  * An uploaded file of a project. `size` is in bytes, `updatedAt` when its content was uploaded last.

@@ -8,11 +8,11 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { CapturedStream } from "../api/StreamRepr.js"
+import * as RunRequest from "../internal/runRequest.js"
 import { ImageStore, type StoredImage } from "./ImageStore.js"
 import type { Chain } from "./LayerStore.js"
 import { LayerStore } from "./LayerStore.js"
 import type { LayerStoreError } from "./LayerStoreError.js"
-import * as RunRequest from "./RunRequest.js"
 import { Sandbox, type SandboxExit } from "./Sandbox.js"
 import type { SandboxError } from "./SandboxError.js"
 
@@ -128,7 +128,7 @@ export const run = Effect.fn("Runner.run")(function* <A, E>(
             work: folder.work,
             command: RunRequest.argv(request, env),
             env,
-            cwd: [request.cwd, image.cwd, "/"].find((path) => path !== "") ?? "/",
+            cwd: RunRequest.workingDirectory(request, image),
             hostname: request.hostname,
             uid: request.uid,
             gid: request.gid,

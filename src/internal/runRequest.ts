@@ -1,21 +1,26 @@
 /**
- * A spawn request with every default filled in.
- *
- * @since 0.1.0
+ * A spawn request with every default filled in, and what follows from it: the same for the engine and the test double.
  */
 import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { ApiFailure } from "../api/Failure.js"
 import type { SpawnRequest } from "../api/Instances.js"
 import { encodeBytes } from "../api/StreamRepr.js"
 import type { ImageId } from "../ImageId.js"
-import type { EngineConfig } from "./EngineConfig.js"
-import type { StoredImage } from "./ImageStore.js"
 
-/**
- * A spawn request with every default filled in, as an operation's metadata shows it.
- *
- * @since 0.1.0
- * @category models
- */
+/** What an image gives to the commands that run on it. */
+export interface Inheritance {
+  readonly env: Readonly<Record<string, string>>
+  readonly cwd: string
+}
+
+/** The limits of a service on runs, in seconds. */
+export interface RunLimits {
+  readonly defaultRunTimeoutSeconds: number
+  readonly maxRunTimeoutSeconds: number
+}
+
+/** A spawn request with every default filled in, as an operation's metadata shows it. */
 export interface RunRequest {
   readonly command: string
   readonly image: ImageId
@@ -38,13 +43,8 @@ export interface RunRequest {
 /** The contract's default for a request that names none. */
 const defaultOutputLimitBytes = 1_048_576
 
-/**
- * Fills in the defaults of the contract.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const make = (request: SpawnRequest, image: ImageId, config: EngineConfig): RunRequest => ({
+/** Fills in the defaults of the contract. */
+export const make = (request: SpawnRequest, image: ImageId, config: RunLimits): RunRequest => ({
   command: request.command,
   image,
   args: request.args ?? [],
@@ -63,12 +63,7 @@ export const make = (request: SpawnRequest, image: ImageId, config: EngineConfig
   networking: request.networking?.enabled ?? true
 })
 
-/**
- * The request on the wire's form, with all fields that strict readers need.
- *
- * @since 0.1.0
- * @category getters
- */
+/** The request on the wire's form, with all fields that strict readers need. */
 export const toWire = (run: RunRequest): Readonly<Record<string, unknown>> => ({
   command: run.command,
   image: run.image,
@@ -104,36 +99,53 @@ const merge = (
   return merged
 }
 
-/**
- * The environment of the command: the image's only for shell commands, the request's on top.
- *
- * @since 0.1.0
- * @category getters
- */
-export const environment = (run: RunRequest, image: StoredImage): Record<string, string> => ({
+/** The environment of the command: the image's only for shell commands, the request's on top. */
+export const environment = (run: RunRequest, image: Inheritance): Record<string, string> => ({
   PATH: defaultPath,
   ...merge(run.shell || run.preserveEnv ? image.env : {}, run.env)
 })
 
-/**
- * What is executed: the executable with its arguments, or the shell that `SHELL` names with the command's text.
- *
- * @since 0.1.0
- * @category getters
- */
+/** What is executed: the executable with its arguments, or the shell that `SHELL` names with the command's text. */
 export const argv = (
   run: RunRequest,
   env: Readonly<Record<string, string>>
 ): readonly [string, ...ReadonlyArray<string>] =>
   run.shell ? [env["SHELL"] ?? "/bin/sh", "-c", run.command] : [run.command, ...run.args]
 
-/**
- * The environment and the working directory that the resulting image keeps.
- *
- * @since 0.1.0
- * @category getters
- */
-export const inherited = (run: RunRequest, image: StoredImage): Pick<StoredImage, "env" | "cwd"> => ({
+/** The environment and the working directory that the resulting image keeps. */
+export const inherited = (run: RunRequest, image: Inheritance): Inheritance => ({
   env: run.preserveEnv ? merge(image.env, run.env, (value) => value === "") : image.env,
   cwd: run.preserveCwd && run.cwd !== "" ? run.cwd : image.cwd
 })
+
+/** The directory in which the command starts. */
+export const workingDirectory = (run: RunRequest, image: Inheritance): string =>
+  [run.cwd, image.cwd].find((path) => path !== "") ?? "/"
+
+const rejected = (error: string) => new ApiFailure({ status: 400, error })
+
+/** Refuses a time limit above the service's own. */
+export const checkTimeout = (
+  timeout: Duration.Duration | undefined,
+  maxSeconds: number
+): Effect.Effect<void, ApiFailure> =>
+  timeout !== undefined && Duration.greaterThan(timeout, Duration.seconds(maxSeconds))
+    ? rejected(`timeout: at most ${maxSeconds} seconds are allowed, got ${Duration.toSeconds(timeout)}`)
+    : Effect.void
+
+const isVariableName = (name: string): boolean => name !== "" && !name.includes("=")
+
+/** Refuses what the system could not be given: texts end at their first NUL, names of variables at an `=`. */
+export const checkProcess = (
+  request: Pick<SpawnRequest, "command" | "args" | "env">
+): Effect.Effect<void, ApiFailure> => {
+  const env = Object.entries(request.env ?? {})
+  const texts = [request.command, ...(request.args ?? []), ...env.flatMap(([name, value]) => [name, value ?? ""])]
+  if (texts.some((text) => text.includes("\0"))) {
+    return rejected("command, args and env cannot contain a NUL character")
+  }
+  const badName = env.find(([name]) => !isVariableName(name))
+  return badName === undefined
+    ? Effect.void
+    : rejected(`env: ${JSON.stringify(badName[0])} is not the name of a variable`)
+}
