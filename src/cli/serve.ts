@@ -48,6 +48,20 @@ const options = {
   maxConcurrency: Options.integer("max-concurrency").pipe(
     Options.withDescription("Commands that run at once (CONTREE_MAX_CONCURRENCY; default 16)"),
     Options.optional
+  ),
+  maxImportConcurrency: Options.integer("max-import-concurrency").pipe(
+    Options.withDescription("Imports that run at once (CONTREE_MAX_IMPORT_CONCURRENCY; default 4)"),
+    Options.optional
+  ),
+  maxQueued: Options.integer("max-queued").pipe(
+    Options.withDescription("Operations of one project that may wait (CONTREE_MAX_QUEUED; default: no bound)"),
+    Options.optional
+  ),
+  durability: Options.choice("durability", EngineConfig.Durability.literals).pipe(
+    Options.withDescription(
+      "power: sync what is acknowledged to the disk, for a power cut (CONTREE_DURABILITY; default process)"
+    ),
+    Options.optional
   )
 }
 
@@ -93,7 +107,13 @@ export const serve = Command.make("serve", options, (given) =>
       ...(given.mirror.length > 0 ? { mirrors: yield* mirrors(given.mirror) } : {}),
       ...(given.insecureRegistry.length > 0 ? { insecureRegistries: given.insecureRegistry } : {}),
       ...Option.match(given.launcher, { onNone: () => ({}), onSome: (launcher) => ({ launcher }) }),
-      ...Option.match(given.maxConcurrency, { onNone: () => ({}), onSome: (maxConcurrency) => ({ maxConcurrency }) })
+      ...Option.match(given.maxConcurrency, { onNone: () => ({}), onSome: (maxConcurrency) => ({ maxConcurrency }) }),
+      ...Option.match(given.maxImportConcurrency, {
+        onNone: () => ({}),
+        onSome: (maxImportConcurrency) => ({ maxImportConcurrency })
+      }),
+      ...Option.match(given.maxQueued, { onNone: () => ({}), onSome: (maxQueued) => ({ maxQueued }) }),
+      ...Option.match(given.durability, { onNone: () => ({}), onSome: (durability) => ({ durability }) })
     })
     yield* Effect.mapError(fs.makeDirectory(directory, { recursive: true, mode: 0o700 }), (error) =>
       failed(error.message, "Name another data folder with --data-dir")

@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { ParseError } from "effect/ParseResult"
 import * as Schema from "effect/Schema"
+import type { Durability } from "./EngineConfig.js"
 
 /**
  * The database could not be opened, read or written.
@@ -155,13 +156,17 @@ const migrations = Migrator.fromRecord({
 /**
  * Opens the database of a data folder and brings it to the present form. It fails when another engine has it open.
  *
- * A write survives the end of the process at any instant. What a power failure may cost is the last moments before
- * it, never the soundness of the file (write-ahead log, `synchronous=NORMAL`).
+ * A write survives the end of the process at any instant. What a power failure may cost with the durability `process`
+ * is the last moments before it, never the soundness of the file (write-ahead log, `synchronous=NORMAL`); with `power`
+ * each write is on the disk before it returns (`synchronous=FULL`).
  *
  * @since 0.1.0
  * @category layers
  */
-export const layer = (directory: string): Layer.Layer<SqlClient.SqlClient, DatabaseError, Path.Path> =>
+export const layer = (
+  directory: string,
+  options: { readonly durability?: Durability | undefined } = {}
+): Layer.Layer<SqlClient.SqlClient, DatabaseError, Path.Path> =>
   Layer.unwrapScoped(
     Effect.gen(function* () {
       const path = yield* Path.Path
@@ -170,7 +175,7 @@ export const layer = (directory: string): Layer.Layer<SqlClient.SqlClient, Datab
       const prepare = Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
         yield* sql`PRAGMA journal_mode = WAL`
-        yield* sql`PRAGMA synchronous = NORMAL`
+        yield* options.durability === "power" ? sql`PRAGMA synchronous = FULL` : sql`PRAGMA synchronous = NORMAL`
         yield* sql`PRAGMA foreign_keys = ON`
         yield* Migrator.make({})({ loader: migrations, table: "migrations" })
       }).pipe(

@@ -38,6 +38,7 @@ import { LayerStore } from "./LayerStore.js"
 import { OperationStore, type Outcome, StoredOperation } from "./OperationStore.js"
 import * as Runner from "./Runner.js"
 import type { Sandbox } from "./Sandbox.js"
+import { type Lane, Scheduler, type Ticket } from "./Scheduler.js"
 import { Squasher } from "./Squasher.js"
 
 /**
@@ -80,6 +81,9 @@ export declare namespace Engine {
 
 const reject = (status: 400 | 404 | 409, error: string) => new ApiFailure({ status, error })
 
+/** The project that every caller belongs to. */
+const PROJECT = "default"
+
 /** What a piece of work did, before it is known how the operation ends. */
 interface Done {
   readonly image: Option.Option<ImageId>
@@ -113,12 +117,13 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<
   Engine.Service,
   DatabaseError,
-  ImageStore | Importer | LayerStore | OperationStore | Sandbox | Squasher | Scope.Scope
+  ImageStore | Importer | LayerStore | OperationStore | Sandbox | Scheduler | Squasher | Scope.Scope
 > {
   const images = yield* ImageStore
   const importer = yield* Importer
   const layers = yield* LayerStore
   const operations = yield* OperationStore
+  const scheduler = yield* Scheduler
   const squasher = yield* Squasher
   const context = yield* Effect.context<ImageStore | LayerStore | Sandbox>()
   const fibers = yield* FiberMap.make<OperationId>()
@@ -276,15 +281,17 @@ export const make = Effect.fnUntraced(function* (
     yield* operations.finish(operation.id, outcome)
   })
 
-  const begin = Effect.fnUntraced(function* <E extends { readonly _tag: string; readonly message?: string }>(
+  const carryOut = Effect.fnUntraced(function* <E extends { readonly _tag: string; readonly message?: string }>(
     operation: StoredOperation,
+    ticket: Ticket,
     work: Effect.Effect<Done, E>
   ) {
     yield* operations.insert(operation)
     const cancelled = yield* Deferred.make<never, Cancelled>()
     yield* Ref.update(cancels, HashMap.set(operation.id, cancelled))
     const carriedOut = Effect.uninterruptibleMask((restore) =>
-      restore(Effect.raceFirst(work, Deferred.await(cancelled))).pipe(
+      restore(Effect.raceFirst(Effect.zipRight(ticket.turn, work), Deferred.await(cancelled))).pipe(
+        Effect.ensuring(ticket.leave),
         Effect.exit,
         Effect.flatMap((exit) => finish(operation, exit)),
         Effect.tapErrorCause((cause) => Effect.logError(`operation ${operation.id} could not be recorded`, cause)),
@@ -294,6 +301,21 @@ export const make = Effect.fnUntraced(function* (
     yield* FiberMap.run(fibers, operation.id, carriedOut)
     return operation
   })
+
+  /** Records the operation and carries it out when its turn comes. */
+  const begin = <E extends { readonly _tag: string; readonly message?: string }>(
+    operation: StoredOperation,
+    lane: Lane,
+    work: Effect.Effect<Done, E>
+  ) =>
+    Effect.uninterruptibleMask((restore) =>
+      scheduler.enqueue(lane, PROJECT).pipe(
+        Effect.mapError(
+          ({ message, retryAfterSeconds }) => new ApiFailure({ status: 429, error: message, retryAfterSeconds })
+        ),
+        Effect.flatMap((ticket) => restore(carryOut(operation, ticket, work)).pipe(Effect.onError(() => ticket.leave)))
+      )
+    )
 
   const newOperation = Effect.fnUntraced(function* (fields: Pick<StoredOperation, "kind" | "imageId" | "metadata">) {
     return new StoredOperation({
@@ -329,7 +351,8 @@ export const make = Effect.fnUntraced(function* (
         timeout: Math.ceil(Duration.toSeconds(timeout))
       }
     })
-    const work = importImage(operation, reference, request).pipe(
+    const work = operations.started(operation.id).pipe(
+      Effect.zipRight(importImage(operation, reference, request)),
       Effect.timeoutFail({
         duration: timeout,
         onTimeout: () => ({
@@ -338,7 +361,7 @@ export const make = Effect.fnUntraced(function* (
         })
       })
     )
-    return yield* begin(operation, work)
+    return yield* begin(operation, "import", work)
   })
 
   const startRun = Effect.fn("Engine.startRun")(function* (request: SpawnRequest) {
@@ -351,7 +374,8 @@ export const make = Effect.fnUntraced(function* (
       imageId: Option.some(image.id),
       metadata: { ...RunRequest.toWire(run), result: null }
     })
-    return yield* begin(operation, Effect.provide(runCommand(operation, image, run), context))
+    const work = Effect.zipRight(squasher.ensureMountable(image), runCommand(operation, image, run))
+    return yield* begin(operation, "run", Effect.provide(work, context))
   })
 
   const findImage = Effect.fnUntraced(function* (name: string) {
@@ -424,5 +448,8 @@ const noResources: (typeof ProcessResult.Type)["resources"] = {
  */
 export const layer = (
   config: EngineConfig
-): Layer.Layer<Engine, DatabaseError, ImageStore | Importer | LayerStore | OperationStore | Sandbox | Squasher> =>
-  Layer.scoped(Engine, make(config))
+): Layer.Layer<
+  Engine,
+  DatabaseError,
+  ImageStore | Importer | LayerStore | OperationStore | Sandbox | Scheduler | Squasher
+> => Layer.scoped(Engine, make(config))

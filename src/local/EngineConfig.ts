@@ -35,6 +35,22 @@ export const Mirror = Schema.Struct({
   )
 })
 
+/**
+ * What an acknowledged image, tag or file survives: the end of the engine's process at any instant, or a power cut too.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Durability = Schema.Literal("process", "power")
+
+/**
+ * What an acknowledged image, tag or file survives.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Durability = typeof Durability.Type
+
 const default_ = <A>(value: A) => ({ default: () => value })
 
 /**
@@ -45,6 +61,10 @@ const default_ = <A>(value: A) => ({ default: () => value })
  * - `insecureRegistries`: `host:port` of registries that speak plain http.
  * - `launcher`: default `auto`.
  * - `maxConcurrency`: how many commands run at once, default 16; more wait for their turn.
+ * - `maxImportConcurrency`: how many imports run at once, default 4; they take no place of a command.
+ * - `maxQueued`: how many operations of one project may wait; a request beyond it is answered 429. No bound unless set.
+ * - `durability`: `process` (default) keeps what was acknowledged however the engine ends; `power` also syncs it to the
+ *   disk before the acknowledgement, for a power cut.
  * - `squashDepth`: an image with more layers above its base than this has them squashed into one, default 48.
  * - `defaultRunTimeoutSeconds`, `maxRunTimeoutSeconds`: how long a command may run when it does not say, default
  *   60 s, and at most, default 3600 s.
@@ -62,6 +82,9 @@ export const EngineConfig = Schema.Struct({
   insecureRegistries: Schema.optionalWith(Schema.Array(Schema.NonEmptyString), default_([])),
   launcher: Schema.optionalWith(LauncherChoice, default_("auto" as const)),
   maxConcurrency: Schema.optionalWith(Schema.Int.pipe(Schema.between(1, 1024)), default_(16)),
+  maxImportConcurrency: Schema.optionalWith(Schema.Int.pipe(Schema.between(1, 64)), default_(4)),
+  maxQueued: Schema.optional(Schema.Int.pipe(Schema.positive())),
+  durability: Schema.optionalWith(Durability, default_("process" as const)),
   squashDepth: Schema.optionalWith(Schema.Int.pipe(Schema.between(2, 200)), default_(48)),
   defaultRunTimeoutSeconds: Schema.optionalWith(Schema.Int.pipe(Schema.positive()), default_(60)),
   maxRunTimeoutSeconds: Schema.optionalWith(Schema.Int.pipe(Schema.positive()), default_(3600)),
@@ -166,6 +189,9 @@ export const defaultDataDirectory: Config.Config<string> = Config.nonEmptyString
  * | plain-http registries | `CONTREE_INSECURE_REGISTRIES`, a list with commas | `127.0.0.1:5000` |
  * | launcher | `CONTREE_LAUNCHER` | `util-linux` |
  * | commands at once | `CONTREE_MAX_CONCURRENCY` | `8` |
+ * | imports at once | `CONTREE_MAX_IMPORT_CONCURRENCY` | `2` |
+ * | operations of a project that may wait | `CONTREE_MAX_QUEUED` | `1000` |
+ * | durability | `CONTREE_DURABILITY` | `power` |
  *
  * @since 0.1.0
  * @category configuration
@@ -177,10 +203,15 @@ export const fromEnvironment: Config.Config<EngineOptions> = Config.all({
   ),
   insecureRegistries: list("CONTREE_INSECURE_REGISTRIES"),
   launcher: Config.withDefault(Config.literal("auto", "bubblewrap", "util-linux")("CONTREE_LAUNCHER"), "auto"),
-  maxConcurrency: Config.option(Config.integer("CONTREE_MAX_CONCURRENCY"))
+  maxConcurrency: Config.option(Config.integer("CONTREE_MAX_CONCURRENCY")),
+  maxImportConcurrency: Config.option(Config.integer("CONTREE_MAX_IMPORT_CONCURRENCY")),
+  maxQueued: Config.option(Config.integer("CONTREE_MAX_QUEUED")),
+  durability: Config.withDefault(Config.literal(...Durability.literals)("CONTREE_DURABILITY"), "process")
 }).pipe(
-  Config.map(({ maxConcurrency, ...options }) => ({
+  Config.map(({ maxConcurrency, maxImportConcurrency, maxQueued, ...options }) => ({
     ...options,
-    ...(Option.isSome(maxConcurrency) ? { maxConcurrency: maxConcurrency.value } : {})
+    ...(Option.isSome(maxConcurrency) ? { maxConcurrency: maxConcurrency.value } : {}),
+    ...(Option.isSome(maxImportConcurrency) ? { maxImportConcurrency: maxImportConcurrency.value } : {}),
+    ...(Option.isSome(maxQueued) ? { maxQueued: maxQueued.value } : {})
   }))
 )

@@ -8,9 +8,11 @@ import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import { ImageStore } from "./ImageStore.js"
+import type { DatabaseError } from "./Database.js"
+import { ImageStore, type StoredImage } from "./ImageStore.js"
 import { LayerSquash } from "./LayerSquash.js"
 import type { Chain } from "./LayerStore.js"
+import type { LayerStoreError } from "./LayerStoreError.js"
 
 /**
  * Keeps images shallow: when a chain of layers has grown deep, its layers are squashed into one in the background.
@@ -36,8 +38,19 @@ export declare namespace Squasher {
   interface Service {
     /** Squashes the chain in the background if it has just grown beyond the depth. */
     readonly consider: (chain: Chain) => Effect.Effect<void>
+    /**
+     * Waits until the image can be mounted with a layer on top: where runs have come faster than the background
+     * squashes, its chain is squashed now.
+     */
+    readonly ensureMountable: (image: StoredImage) => Effect.Effect<void, DatabaseError | LayerStoreError>
   }
 }
+
+/**
+ * By how many layers a chain may exceed the depth while its squash is under way. The kernel takes 500 layers and 4095
+ * bytes of their names, which the deepest setting and this stay below.
+ */
+const SLACK = 100
 
 /**
  * Makes the service; what it is squashing is given up with the scope.
@@ -53,22 +66,33 @@ export const make = Effect.fnUntraced(function* (
   const running = yield* FiberSet.make()
   const turn = yield* Effect.makeSemaphore(1)
 
-  const squash = (chain: Chain) =>
-    turn
-      .withPermits(1)(flatten(chain))
-      .pipe(
-        Effect.flatMap(([layer, base]) => (base === undefined ? Effect.void : images.squashed(chain[0], layer, base))),
-        Effect.tapError((error) => Effect.logWarning("an image could not be squashed; it stays deep", error)),
-        Effect.ignore,
-        Effect.withSpan("Squasher.squash", { attributes: { layers: chain.length } })
-      )
+  const squash = Effect.fn("Squasher.squash")(function* (chain: Chain) {
+    yield* Effect.annotateCurrentSpan("layers", chain.length)
+    const [layer, base] = yield* flatten(chain)
+    if (base !== undefined) yield* images.squashed(chain[0], layer, base)
+  })
 
   return {
     // Images that a chain's next runs make before its squash is ready are deep too; only every depth-th is squashed.
     consider: (chain) =>
       (chain.length - 1) % depth === 1 && chain.length - 1 > depth
-        ? Effect.asVoid(FiberSet.run(running, squash(chain)))
-        : Effect.void
+        ? squash(chain).pipe(
+            turn.withPermits(1),
+            Effect.tapError((error) => Effect.logWarning("an image could not be squashed; it stays deep", error)),
+            Effect.ignore,
+            FiberSet.run(running),
+            Effect.asVoid
+          )
+        : Effect.void,
+    ensureMountable: (image) =>
+      Effect.flatMap(images.mountChain(image), ({ length }) =>
+        length - 1 <= depth + SLACK
+          ? Effect.void
+          : // Whoever waited for the turn may find it done.
+            Effect.flatMap(images.mountChain(image), (chain) =>
+              chain.length - 1 <= depth + SLACK ? Effect.void : squash(chain)
+            ).pipe(turn.withPermits(1))
+      )
   }
 })
 

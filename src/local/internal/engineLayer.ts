@@ -16,6 +16,7 @@ import * as MountNamespace from "../MountNamespace.js"
 import * as OperationStore from "../OperationStore.js"
 import * as RegistryClient from "../RegistryClient.js"
 import * as Sandbox from "../Sandbox.js"
+import * as Scheduler from "../Scheduler.js"
 import * as Squasher from "../Squasher.js"
 
 const importer = (directory: string) =>
@@ -34,6 +35,13 @@ export const layer = (config: EngineConfig, keep: ReadonlyArray<string>) => {
   const directory = config.dataDirectory
   return Engine.layer(config).pipe(
     Layer.provideMerge(Squasher.layer(config.squashDepth)),
+    Layer.provideMerge(
+      Scheduler.layer({
+        maxConcurrency: config.maxConcurrency,
+        maxImportConcurrency: config.maxImportConcurrency,
+        maxQueued: config.maxQueued
+      })
+    ),
     Layer.provide(importer(directory)),
     Layer.provide(RegistryClient.layer({ mirrors: config.mirrors, insecureRegistries: config.insecureRegistries })),
     Layer.provideMerge(
@@ -47,12 +55,14 @@ export const layer = (config: EngineConfig, keep: ReadonlyArray<string>) => {
       Layer.mergeAll(
         ImageStore.layer,
         OperationStore.layer,
-        FileStore.layer({ directory, maxUploadBytes: config.maxUploadBytes })
+        FileStore.layer({ directory, maxUploadBytes: config.maxUploadBytes, durable: config.durability === "power" })
       )
     ),
-    Layer.provide(LayerStore.layer({ directory, known: ImageStore.knownLayers })),
+    Layer.provide(
+      LayerStore.layer({ directory, known: ImageStore.knownLayers, durable: config.durability === "power" })
+    ),
     Layer.provide(MountNamespace.layer({ directory, keep })),
     // First of all: it says when another engine works on the folder, before that one's files are touched.
-    Layer.provide(Database.layer(directory))
+    Layer.provide(Database.layer(directory, { durability: config.durability }))
   )
 }
