@@ -1,5 +1,6 @@
 /**
- * The engine's database: images, tags, operations and uploaded files, in one SQLite file of the data folder.
+ * The engine's database: images, tags, operations and uploaded files of all projects, in one SQLite file of the data
+ * folder.
  *
  * @since 0.1.0
  */
@@ -137,6 +138,25 @@ const migrations = Migrator.fromRecord({
       metadata TEXT NOT NULL
     ) STRICT`
     yield* sql`CREATE INDEX operations_open ON operations (id) WHERE status IN ('PENDING', 'ASSIGNED', 'EXECUTING')`
+  }),
+  "0002_projects": Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`ALTER TABLE images ADD COLUMN project TEXT NOT NULL DEFAULT 'default'`
+    yield* sql`ALTER TABLE operations ADD COLUMN project TEXT NOT NULL DEFAULT 'default'`
+    yield* sql`CREATE INDEX images_project ON images (project, seq)`
+    yield* sql`CREATE INDEX operations_project ON operations (project, seq)`
+    // A tag is unique in its project only, and a primary key cannot be altered.
+    yield* sql`CREATE TABLE project_tags (
+      project TEXT NOT NULL,
+      tag TEXT NOT NULL,
+      image_id TEXT NOT NULL REFERENCES images (id),
+      moved_at INTEGER NOT NULL,
+      PRIMARY KEY (project, tag)
+    ) STRICT, WITHOUT ROWID`
+    yield* sql`INSERT INTO project_tags SELECT 'default', tag, image_id, moved_at FROM tags`
+    yield* sql`DROP TABLE tags`
+    yield* sql`ALTER TABLE project_tags RENAME TO tags`
+    yield* sql`CREATE INDEX tags_image ON tags (image_id)`
   }),
   "0003_files": Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient

@@ -66,23 +66,24 @@ export declare namespace Engine {
     readonly config: EngineConfig
     /** Records and starts an import. It fails only for a request that can never succeed. */
     readonly startImport: (
+      project: string,
       request: typeof ImportRequest.Type
     ) => Effect.Effect<StoredOperation, ApiFailure | DatabaseError>
-    /** Records and starts a run of a command on an image. */
-    readonly startRun: (request: SpawnRequest) => Effect.Effect<StoredOperation, ApiFailure | DatabaseError>
+    /** Records and starts a run of a command on an image that the project sees. */
+    readonly startRun: (
+      project: string,
+      request: SpawnRequest
+    ) => Effect.Effect<StoredOperation, ApiFailure | DatabaseError>
     /** Waits until an operation is over; returns at once for one that is not known. */
     readonly ended: (id: OperationId) => Effect.Effect<void>
-    /** Cancels an operation and waits until it is over. */
-    readonly cancel: (id: OperationId) => Effect.Effect<void, ApiFailure | DatabaseError>
+    /** Cancels an operation of the project and waits until it is over. */
+    readonly cancel: (project: string, id: OperationId) => Effect.Effect<void, ApiFailure | DatabaseError>
     /** Ends all that runs, so that whoever waits for it hears that it has failed. */
     readonly stop: Effect.Effect<void>
   }
 }
 
 const reject = (status: 400 | 404 | 409, error: string) => new ApiFailure({ status, error })
-
-/** The project that every caller belongs to. */
-const PROJECT = "default"
 
 /** What a piece of work did, before it is known how the operation ends. */
 interface Done {
@@ -138,7 +139,7 @@ export const make = Effect.fnUntraced(function* (
     image: Pick<StoredImage, "kind" | "chain" | "env" | "cwd" | "digest">
   ) {
     const id = ImageId.to.make(yield* Uuid.make)
-    yield* images.insert({ ...image, id, operationId: operation.id }).pipe(
+    yield* images.insert({ ...image, id, project: operation.project, operationId: operation.id }).pipe(
       // A layer that no image lists would only be found at the next start.
       Effect.onError(() => Effect.ignoreLogged(layers.remove([image.chain[0]])))
     )
@@ -152,12 +153,15 @@ export const make = Effect.fnUntraced(function* (
   ) {
     const credentials = request.registry.credentials
     const remote = yield* importer.resolve(reference, { credentials })
-    const known = yield* images.byDigest(remote.digest)
+    const known = yield* images.byDigest(operation.project, remote.digest)
     const id = yield* Option.match(known, {
       onSome: (image) => Effect.succeed(image.id),
       onNone: () =>
         Effect.scoped(
           Effect.gen(function* () {
+            const own = ImageId.to.make(yield* Uuid.make)
+            const image = { id: own, project: operation.project, operationId: operation.id }
+            if (yield* images.adopt(image, remote.digest)) return own
             const folder = yield* layers.newImport
             const pulled = yield* importer.pull(remote, { into: folder.root, credentials })
             return yield* Effect.uninterruptible(
@@ -175,7 +179,7 @@ export const make = Effect.fnUntraced(function* (
         )
     })
     const tag = Option.fromNullable(request.tag)
-    if (Option.isSome(tag)) yield* images.tag(id, tag.value)
+    if (Option.isSome(tag)) yield* images.tag(operation.project, id, tag.value)
     return { image: Option.some(id), tag, imageSize: Option.none(), result: Option.none() } satisfies Done
   })
 
@@ -309,7 +313,7 @@ export const make = Effect.fnUntraced(function* (
     work: Effect.Effect<Done, E>
   ) =>
     Effect.uninterruptibleMask((restore) =>
-      scheduler.enqueue(lane, PROJECT).pipe(
+      scheduler.enqueue(lane, operation.project).pipe(
         Effect.mapError(
           ({ message, retryAfterSeconds }) => new ApiFailure({ status: 429, error: message, retryAfterSeconds })
         ),
@@ -317,7 +321,9 @@ export const make = Effect.fnUntraced(function* (
       )
     )
 
-  const newOperation = Effect.fnUntraced(function* (fields: Pick<StoredOperation, "kind" | "imageId" | "metadata">) {
+  const newOperation = Effect.fnUntraced(function* (
+    fields: Pick<StoredOperation, "project" | "kind" | "imageId" | "metadata">
+  ) {
     return new StoredOperation({
       ...fields,
       id: OperationId.make(yield* Uuid.make),
@@ -331,13 +337,14 @@ export const make = Effect.fnUntraced(function* (
     })
   })
 
-  const startImport = Effect.fn("Engine.startImport")(function* (request: typeof ImportRequest.Type) {
+  const startImport = Effect.fn("Engine.startImport")(function* (project: string, request: typeof ImportRequest.Type) {
     const reference = yield* Effect.mapError(OciReference.fromString(request.registry.url), (error) =>
       reject(400, `registry.url: ${error.message}`)
     )
     yield* RunRequest.checkTimeout(request.timeout, config.maxImportTimeoutSeconds)
     const timeout = request.timeout ?? Duration.seconds(config.defaultImportTimeoutSeconds)
     const operation = yield* newOperation({
+      project,
       kind: "image_import",
       imageId: Option.none(),
       metadata: {
@@ -364,12 +371,13 @@ export const make = Effect.fnUntraced(function* (
     return yield* begin(operation, "import", work)
   })
 
-  const startRun = Effect.fn("Engine.startRun")(function* (request: SpawnRequest) {
+  const startRun = Effect.fn("Engine.startRun")(function* (project: string, request: SpawnRequest) {
     yield* checkRun(request)
-    const image = yield* findImage(request.image)
+    const image = yield* findImage(project, request.image)
     yield* RunRequest.checkTimeout(request.timeout, config.maxRunTimeoutSeconds)
     const run = RunRequest.make(request, image.id, config)
     const operation = yield* newOperation({
+      project,
       kind: "instance",
       imageId: Option.some(image.id),
       metadata: { ...RunRequest.toWire(run), result: null }
@@ -378,17 +386,17 @@ export const make = Effect.fnUntraced(function* (
     return yield* begin(operation, "run", Effect.provide(work, context))
   })
 
-  const findImage = Effect.fnUntraced(function* (name: string) {
+  const findImage = Effect.fnUntraced(function* (project: string, name: string) {
     const tag = name.startsWith("tag:") ? name.slice(4) : undefined
     if (tag !== undefined) {
       if (!isImageTag(tag)) return yield* reject(400, `image: ${JSON.stringify(tag)} is not a valid tag`)
-      const image = yield* images.byTag(tag)
+      const image = yield* images.byTag(project, tag)
       return yield* Effect.mapError(image, () => reject(404, `There is no image with the tag ${JSON.stringify(tag)}`))
     }
     const id = yield* Effect.mapError(decodeImageId(name), () =>
       reject(400, `image: ${JSON.stringify(name)} is neither a UUID nor tag:<tag>`)
     )
-    return yield* Effect.mapError(yield* images.byId(id), () => reject(404, `There is no image ${id}`))
+    return yield* Effect.mapError(yield* images.byId(project, id), () => reject(404, `There is no image ${id}`))
   })
 
   const ended = (id: OperationId) =>
@@ -397,14 +405,11 @@ export const make = Effect.fnUntraced(function* (
       Effect.ignore
     )
 
-  const cancel = Effect.fn("Engine.cancel")(function* (id: OperationId) {
+  const cancel = Effect.fn("Engine.cancel")(function* (project: string, id: OperationId) {
+    const known = yield* operations.get(project, id)
+    if (Option.isNone(known)) return yield* reject(404, `There is no operation ${id}`)
     const cancelled = HashMap.get(yield* Ref.get(cancels), id)
-    if (Option.isNone(cancelled)) {
-      const known = yield* operations.get(id)
-      return yield* Option.isNone(known)
-        ? reject(404, `There is no operation ${id}`)
-        : reject(409, `Operation ${id} is over`)
-    }
+    if (Option.isNone(cancelled)) return yield* reject(409, `Operation ${id} is over`)
     yield* Deferred.fail(cancelled.value, new Cancelled())
     yield* ended(id)
   })

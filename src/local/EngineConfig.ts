@@ -60,6 +60,7 @@ const default_ = <A>(value: A) => ({ default: () => value })
  * - `mirrors`: asked in order before the registry that they mirror.
  * - `insecureRegistries`: `host:port` of registries that speak plain http.
  * - `launcher`: default `auto`.
+ * - `publicProject`: a project whose tagged images every other project may read and run; default none.
  * - `maxConcurrency`: how many commands run at once, default 16; more wait for their turn.
  * - `maxImportConcurrency`: how many imports run at once, default 4; they take no place of a command.
  * - `maxQueued`: how many operations of one project may wait; a request beyond it is answered 429. No bound unless set.
@@ -81,6 +82,7 @@ export const EngineConfig = Schema.Struct({
   mirrors: Schema.optionalWith(Schema.Array(Mirror), default_([])),
   insecureRegistries: Schema.optionalWith(Schema.Array(Schema.NonEmptyString), default_([])),
   launcher: Schema.optionalWith(LauncherChoice, default_("auto" as const)),
+  publicProject: Schema.optional(Schema.NonEmptyString),
   maxConcurrency: Schema.optionalWith(Schema.Int.pipe(Schema.between(1, 1024)), default_(16)),
   maxImportConcurrency: Schema.optionalWith(Schema.Int.pipe(Schema.between(1, 64)), default_(4)),
   maxQueued: Schema.optional(Schema.Int.pipe(Schema.positive())),

@@ -1,5 +1,6 @@
 /**
- * The images of the engine and their tags.
+ * The images of the engine and their tags, each in its project. A project sees its own images, and the public ones:
+ * those that are tagged in the public project, where the engine has one.
  *
  * @since 0.1.0
  */
@@ -29,7 +30,8 @@ import { LayerName } from "./LayerStore.js"
  * - `chain`: its layers, topmost first.
  * - `env`, `cwd`: what its commands start with.
  * - `digest`: that of the imported manifest.
- * - `tag`: the tag that it got last, if it has one.
+ * - `operationId`: what made it; none for an image of another project.
+ * - `tag`: the tag that it got last, if it has one; one of the reading project before a public one.
  *
  * @since 0.1.0
  * @category schemas
@@ -41,7 +43,7 @@ export class StoredImage extends Schema.Class<StoredImage>("effect-contree/local
   env: Schema.parseJson(Schema.Record({ key: Schema.String, value: Schema.String })),
   cwd: Schema.String,
   digest: Schema.OptionFromNullOr(Schema.String),
-  operationId: Schema.propertySignature(OperationId).pipe(Schema.fromKey("operation_id")),
+  operationId: Schema.propertySignature(Schema.OptionFromNullOr(OperationId)).pipe(Schema.fromKey("operation_id")),
   createdAt: Schema.propertySignature(Schema.DateTimeUtcFromNumber).pipe(Schema.fromKey("created_at")),
   tag: Schema.OptionFromNullOr(ImageTag)
 }) {}
@@ -52,7 +54,10 @@ export class StoredImage extends Schema.Class<StoredImage>("effect-contree/local
  * @since 0.1.0
  * @category models
  */
-export type NewImage = Omit<StoredImage, "createdAt" | "tag">
+export interface NewImage extends Omit<StoredImage, "createdAt" | "tag" | "operationId"> {
+  readonly project: string
+  readonly operationId: OperationId
+}
 
 /**
  * Which images a listing gives; times are milliseconds since the epoch.
@@ -94,16 +99,26 @@ export declare namespace ImageStore {
    */
   interface Service {
     readonly insert: (image: NewImage) => Effect.Effect<void, DatabaseError>
-    readonly byId: (id: ImageId) => Effect.Effect<Option.Option<StoredImage>, DatabaseError>
-    readonly byTag: (tag: ImageTag) => Effect.Effect<Option.Option<StoredImage>, DatabaseError>
-    /** The image that was imported last from a manifest with this digest. */
-    readonly byDigest: (digest: string) => Effect.Effect<Option.Option<StoredImage>, DatabaseError>
-    /** A page of images, newest first. */
-    readonly list: (filter: ImageFilter) => Effect.Effect<ReadonlyArray<StoredImage>, DatabaseError>
-    /** Gives the image the tag and takes it from any other. */
-    readonly tag: (id: ImageId, tag: ImageTag) => Effect.Effect<void, DatabaseError>
-    /** Takes one tag from the image, or all; `false` says that it did not have the tag. */
-    readonly untag: (id: ImageId, tag: ImageTag | undefined) => Effect.Effect<boolean, DatabaseError>
+    /** An image that the project sees. */
+    readonly byId: (project: string, id: ImageId) => Effect.Effect<Option.Option<StoredImage>, DatabaseError>
+    /** The image with the project's own tag, else with the public one. */
+    readonly byTag: (project: string, tag: ImageTag) => Effect.Effect<Option.Option<StoredImage>, DatabaseError>
+    /** The image of the project itself that was imported last from a manifest with this digest. */
+    readonly byDigest: (project: string, digest: string) => Effect.Effect<Option.Option<StoredImage>, DatabaseError>
+    /**
+     * Makes an image of the project from the layers of another project's import of the same manifest; `false` says that
+     * there is none.
+     */
+    readonly adopt: (
+      image: Pick<NewImage, "project" | "id" | "operationId">,
+      digest: string
+    ) => Effect.Effect<boolean, DatabaseError>
+    /** A page of the images that the project sees, newest first. */
+    readonly list: (project: string, filter: ImageFilter) => Effect.Effect<ReadonlyArray<StoredImage>, DatabaseError>
+    /** Gives the image the tag in the project, and takes the project's tag from any other. */
+    readonly tag: (project: string, id: ImageId, tag: ImageTag) => Effect.Effect<void, DatabaseError>
+    /** Takes one of the project's tags from the image, or all; `false` says that it did not have the tag. */
+    readonly untag: (project: string, id: ImageId, tag: ImageTag | undefined) => Effect.Effect<boolean, DatabaseError>
     /**
      * The chain to mount for an image: where the layers below some point have been squashed, the squashed layer
      * stands for them.
@@ -149,44 +164,65 @@ export const knownLayers: Effect.Effect<HashSet.HashSet<LayerName>, DatabaseErro
 const Squash = Schema.Struct({ top: LayerName, layer: LayerName, base: LayerName })
 
 /**
+ * - `publicProject`: every project sees the tagged images of this one.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  readonly publicProject?: string | undefined
+}
+
+/**
  * Makes the store over an open database.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const make: Effect.Effect<ImageStore.Service, DatabaseError, SqlClient.SqlClient> = Effect.gen(function* () {
+export const make = Effect.fnUntraced(function* (
+  options: Options
+): Effect.fn.Return<ImageStore.Service, DatabaseError, SqlClient.SqlClient> {
   const sql = yield* SqlClient.SqlClient
+  // No project equals NULL.
+  const shared = options.publicProject ?? null
 
-  const columns = sql`images.id, images.kind, images.chain, images.env, images.cwd, images.digest,
-    images.operation_id, images.created_at`
-  const latestTag = sql`(SELECT tag FROM tags WHERE tags.image_id = images.id ORDER BY moved_at DESC, tag LIMIT 1)`
+  const columns = (project: string) => sql`images.id, images.kind, images.chain, images.env, images.cwd, images.digest,
+    iif(images.project = ${project}, images.operation_id, NULL) AS operation_id, images.created_at`
+  /** An image that a project has tagged stays visible to it when the public tag moves on. */
+  const visible = (project: string) => sql`(images.project = ${project} OR (images.project = ${shared}
+    AND EXISTS (SELECT 1 FROM tags WHERE tags.image_id = images.id AND tags.project IN (${shared}, ${project}))))`
+  /** A public tag is hidden by the project's own one of the same name. */
+  const latestTag = (project: string, prefix = "") => sql`(SELECT tag FROM tags WHERE tags.image_id = images.id
+    AND (tags.project = ${project} OR (tags.project = ${shared}
+      AND NOT EXISTS (SELECT 1 FROM tags AS own WHERE own.project = ${project} AND own.tag = tags.tag)))
+    AND substr(tag, 1, ${prefix.length}) = ${prefix}
+    ORDER BY tags.project = ${project} DESC, moved_at DESC, tag LIMIT 1)`
 
+  const InProject = <A, I, R>(schema: Schema.Schema<A, I, R>) => Schema.Tuple(Schema.String, schema)
   const findById = SqlSchema.findOne({
-    Request: Schema.typeSchema(ImageId),
+    Request: InProject(Schema.typeSchema(ImageId)),
     Result: StoredImage,
-    execute: (id) => sql`SELECT ${columns}, ${latestTag} AS tag FROM images WHERE id = ${id}`
+    execute: ([project, id]) => sql`SELECT ${columns(project)}, ${latestTag(project)} AS tag FROM images
+      WHERE id = ${id} AND ${visible(project)}`
   })
   const findByTag = SqlSchema.findOne({
-    Request: ImageTag,
+    Request: InProject(ImageTag),
     Result: StoredImage,
-    execute: (tag) =>
-      sql`SELECT ${columns}, tags.tag FROM tags JOIN images ON images.id = tags.image_id WHERE tags.tag = ${tag}`
+    execute: ([project, tag]) => sql`SELECT ${columns(project)}, tags.tag FROM tags
+      JOIN images ON images.id = tags.image_id
+      WHERE tags.tag = ${tag} AND tags.project IN (${project}, ${shared})
+      ORDER BY tags.project = ${project} DESC LIMIT 1`
   })
   const findByDigest = SqlSchema.findOne({
-    Request: Schema.String,
+    Request: InProject(Schema.String),
     Result: StoredImage,
-    execute: (digest) =>
-      sql`SELECT ${columns}, ${latestTag} AS tag FROM images WHERE digest = ${digest} ORDER BY seq DESC LIMIT 1`
+    execute: ([project, digest]) => sql`SELECT ${columns(project)}, ${latestTag(project)} AS tag FROM images
+      WHERE digest = ${digest} AND project = ${project} ORDER BY seq DESC LIMIT 1`
   })
   const decodeImages = Schema.decodeUnknown(Schema.Array(StoredImage))
 
   // The tag column of a row is that of the filter where there is one, else the tag that the image got last.
-  const list = (filter: ImageFilter) => {
-    const tag =
-      filter.tagPrefix === undefined
-        ? latestTag
-        : sql`(SELECT tag FROM tags WHERE tags.image_id = images.id
-            AND substr(tag, 1, ${filter.tagPrefix.length}) = ${filter.tagPrefix} ORDER BY moved_at DESC, tag LIMIT 1)`
+  const list = (project: string, filter: ImageFilter) => {
     const conditions = [
       ...(filter.tagged || filter.tagPrefix !== undefined ? [sql`tag IS NOT NULL`] : []),
       ...(filter.id === undefined ? [] : [sql`id = ${filter.id}`]),
@@ -194,7 +230,8 @@ export const make: Effect.Effect<ImageStore.Service, DatabaseError, SqlClient.Sq
       ...(filter.since === undefined ? [] : [sql`created_at >= ${filter.since}`]),
       ...(filter.until === undefined ? [] : [sql`created_at <= ${filter.until}`])
     ]
-    return sql`SELECT * FROM (SELECT ${columns}, images.seq, ${tag} AS tag FROM images)
+    return sql`SELECT * FROM (SELECT ${columns(project)}, images.seq, ${latestTag(project, filter.tagPrefix)} AS tag
+        FROM images WHERE ${visible(project)})
       WHERE ${sql.and(conditions)} ORDER BY seq DESC LIMIT ${filter.limit} OFFSET ${filter.offset}`
   }
 
@@ -206,28 +243,40 @@ export const make: Effect.Effect<ImageStore.Service, DatabaseError, SqlClient.Sq
   const squashes = yield* Ref.make(HashMap.fromIterable(known.map((row) => [row.top, [row.layer, row.base] as const])))
 
   return {
-    insert: (image) =>
+    insert: ({ operationId, project, ...image }) =>
       Effect.gen(function* () {
         const createdAt = DateTime.unsafeMake(yield* Clock.currentTimeMillis)
         const { tag: _, ...row } = yield* Schema.encode(StoredImage)(
-          new StoredImage({ ...image, createdAt, tag: Option.none() })
+          new StoredImage({ ...image, operationId: Option.some(operationId), createdAt, tag: Option.none() })
         )
-        yield* sql`INSERT INTO images ${sql.insert(row)}`
+        yield* sql`INSERT INTO images ${sql.insert({ ...row, project })}`
       }).pipe(Effect.mapError(failed("store an image"))),
-    byId: (id) => Effect.mapError(findById(id), failed("read an image")),
-    byTag: (tag) => Effect.mapError(findByTag(tag), failed("read a tag")),
-    byDigest: (digest) => Effect.mapError(findByDigest(digest), failed("read an image")),
-    list: (filter) => list(filter).pipe(Effect.flatMap(decodeImages), Effect.mapError(failed("list images"))),
-    tag: (id, tag) =>
+    byId: (project, id) => Effect.mapError(findById([project, id]), failed("read an image")),
+    byTag: (project, tag) => Effect.mapError(findByTag([project, tag]), failed("read a tag")),
+    byDigest: (project, digest) => Effect.mapError(findByDigest([project, digest]), failed("read an image")),
+    // One statement, so that the layers cannot go between their being found and their being listed.
+    adopt: ({ id, operationId, project }, digest) =>
       Effect.flatMap(
         Clock.currentTimeMillis,
-        (now) => sql`INSERT INTO tags (tag, image_id, moved_at) VALUES (${tag}, ${id}, ${now})
-          ON CONFLICT (tag) DO UPDATE SET image_id = excluded.image_id, moved_at = excluded.moved_at`
+        (now) => sql`INSERT INTO images (id, kind, chain, env, cwd, digest, operation_id, created_at, project)
+          SELECT ${id}, kind, chain, env, cwd, digest, ${operationId}, ${now}, ${project} FROM images
+          WHERE digest = ${digest} ORDER BY seq DESC LIMIT 1 RETURNING id`
+      ).pipe(
+        Effect.map((rows) => rows.length > 0),
+        Effect.mapError(failed("store an image"))
+      ),
+    list: (project, filter) =>
+      list(project, filter).pipe(Effect.flatMap(decodeImages), Effect.mapError(failed("list images"))),
+    tag: (project, id, tag) =>
+      Effect.flatMap(
+        Clock.currentTimeMillis,
+        (now) => sql`INSERT INTO tags (project, tag, image_id, moved_at) VALUES (${project}, ${tag}, ${id}, ${now})
+          ON CONFLICT (project, tag) DO UPDATE SET image_id = excluded.image_id, moved_at = excluded.moved_at`
       ).pipe(Effect.asVoid, Effect.mapError(failed("move a tag"))),
-    untag: (id, tag) =>
+    untag: (project, id, tag) =>
       (tag === undefined
-        ? sql`DELETE FROM tags WHERE image_id = ${id} RETURNING tag`
-        : sql`DELETE FROM tags WHERE image_id = ${id} AND tag = ${tag} RETURNING tag`
+        ? sql`DELETE FROM tags WHERE project = ${project} AND image_id = ${id} RETURNING tag`
+        : sql`DELETE FROM tags WHERE project = ${project} AND image_id = ${id} AND tag = ${tag} RETURNING tag`
       ).pipe(
         Effect.map((rows) => tag === undefined || rows.length > 0),
         Effect.mapError(failed("remove a tag"))
@@ -247,4 +296,5 @@ export const make: Effect.Effect<ImageStore.Service, DatabaseError, SqlClient.Sq
  * @since 0.1.0
  * @category layers
  */
-export const layer: Layer.Layer<ImageStore, DatabaseError, SqlClient.SqlClient> = Layer.effect(ImageStore, make)
+export const layer = (options: Options): Layer.Layer<ImageStore, DatabaseError, SqlClient.SqlClient> =>
+  Layer.effect(ImageStore, make(options))

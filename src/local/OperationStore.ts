@@ -42,6 +42,7 @@ const outcome = {
  */
 export class StoredOperation extends Schema.Class<StoredOperation>("effect-contree/local/StoredOperation")({
   id: OperationId,
+  project: Schema.String,
   kind: KnownKind,
   createdAt: Schema.propertySignature(Schema.DateTimeUtcFromNumber).pipe(Schema.fromKey("created_at")),
   imageId: Schema.propertySignature(Schema.OptionFromNullOr(Schema.typeSchema(ImageId))).pipe(
@@ -107,9 +108,12 @@ export declare namespace OperationStore {
    */
   interface Service {
     readonly insert: (operation: StoredOperation) => Effect.Effect<void, DatabaseError>
-    readonly get: (id: OperationId) => Effect.Effect<Option.Option<StoredOperation>, DatabaseError>
-    /** A page of operations, newest first. */
-    readonly list: (filter: OperationFilter) => Effect.Effect<ReadonlyArray<StoredOperation>, DatabaseError>
+    readonly get: (project: string, id: OperationId) => Effect.Effect<Option.Option<StoredOperation>, DatabaseError>
+    /** A page of the project's operations, newest first. */
+    readonly list: (
+      project: string,
+      filter: OperationFilter
+    ) => Effect.Effect<ReadonlyArray<StoredOperation>, DatabaseError>
     readonly started: (id: OperationId) => Effect.Effect<void, DatabaseError>
     readonly finish: (id: OperationId, outcome: Outcome) => Effect.Effect<void, DatabaseError>
     /** Fails, with a reason, every operation that is not over: what a killed engine left. */
@@ -125,14 +129,14 @@ export declare namespace OperationStore {
  */
 export const make: Effect.Effect<OperationStore.Service, never, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  const columns = sql`id, kind, status, error, created_at, duration_ms, image_id, result_image_id, result_tag,
+  const columns = sql`id, project, kind, status, error, created_at, duration_ms, image_id, result_image_id, result_tag,
     image_size, metadata`
   const open = sql`status IN ('PENDING', 'ASSIGNED', 'EXECUTING')`
 
   const find = SqlSchema.findOne({
-    Request: OperationId,
+    Request: Schema.Tuple(Schema.String, OperationId),
     Result: StoredOperation,
-    execute: (id) => sql`SELECT ${columns} FROM operations WHERE id = ${id}`
+    execute: ([project, id]) => sql`SELECT ${columns} FROM operations WHERE id = ${id} AND project = ${project}`
   })
   const decode = Schema.decodeUnknown(Schema.Array(StoredOperation))
   const encode = Schema.encode(StoredOperation)
@@ -145,9 +149,10 @@ export const make: Effect.Effect<OperationStore.Service, never, SqlClient.SqlCli
         Effect.asVoid,
         Effect.mapError(failed("store an operation"))
       ),
-    get: (id) => Effect.mapError(find(id), failed("read an operation")),
-    list: (filter) => {
+    get: (project, id) => Effect.mapError(find([project, id]), failed("read an operation")),
+    list: (project, filter) => {
       const conditions = [
+        sql`project = ${project}`,
         ...(filter.status === undefined ? [] : [sql`status = ${filter.status}`]),
         ...(filter.kind === undefined ? [] : [sql`kind = ${filter.kind}`]),
         ...(filter.since === undefined ? [] : [sql`created_at >= ${filter.since}`]),

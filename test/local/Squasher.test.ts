@@ -23,7 +23,7 @@ const image = (chain: Chain) =>
     env: {},
     cwd: "",
     digest: Option.none(),
-    operationId: OperationId.make("00000000-0000-4000-8000-000000000002"),
+    operationId: Option.some(OperationId.make("00000000-0000-4000-8000-000000000002")),
     createdAt: DateTime.unsafeMake(0),
     tag: Option.none()
   })

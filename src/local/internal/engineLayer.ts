@@ -53,7 +53,7 @@ export const layer = (config: EngineConfig, keep: ReadonlyArray<string>) => {
     Layer.provide(LayerSquash.layer),
     Layer.provideMerge(
       Layer.mergeAll(
-        ImageStore.layer,
+        ImageStore.layer({ publicProject: config.publicProject }),
         OperationStore.layer,
         FileStore.layer({ directory, maxUploadBytes: config.maxUploadBytes, durable: config.durability === "power" })
       )

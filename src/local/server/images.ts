@@ -3,6 +3,7 @@ import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { Caller } from "../../api/Account.js"
 import { ImageRecord } from "../../api/Images.js"
 import { ContreeApi } from "../../ContreeApi.js"
 import type { ImageId } from "../../ImageId.js"
@@ -16,23 +17,23 @@ export const toRecord = (image: StoredImage): ImageRecord =>
     id: image.id,
     tag: image.tag,
     createdAt: Option.some(image.createdAt),
-    operationId: Option.some(image.operationId)
+    operationId: image.operationId
   })
 
 export const imagesGroup = HttpApiBuilder.group(ContreeApi, "images", (handlers) =>
   Effect.gen(function* () {
     const images = yield* ImageStore
     const engine = yield* Engine
-    const existing = (id: ImageId) =>
+    const existing = (project: string, id: ImageId) =>
       Effect.flatMap(
-        images.byId(id),
+        images.byId(project, id),
         Option.match({ onNone: () => Effect.fail(notFound(`There is no image ${id}`)), onSome: Effect.succeed })
       )
     return handlers
       .handle("list", ({ urlParams }) =>
-        window(urlParams).pipe(
-          Effect.flatMap((window) =>
-            images.list({
+        Effect.all([Caller, window(urlParams)]).pipe(
+          Effect.flatMap(([{ project }, window]) =>
+            images.list(project, {
               ...window,
               tagged: urlParams.tagged ?? false,
               tagPrefix: urlParams.tagPrefix,
@@ -44,17 +45,27 @@ export const imagesGroup = HttpApiBuilder.group(ContreeApi, "images", (handlers)
           orInternal
         )
       )
-      .handle("import", ({ payload }) => Effect.map(orInternal(engine.startImport(payload)), started))
+      .handle("import", ({ payload }) =>
+        Caller.pipe(
+          Effect.flatMap(({ project }) => engine.startImport(project, payload)),
+          Effect.map(started),
+          orInternal
+        )
+      )
       .handle("tag", ({ path, payload }) =>
-        existing(path.id).pipe(
-          Effect.zipLeft(images.tag(path.id, payload.tag)),
+        Caller.pipe(
+          Effect.flatMap(({ project }) =>
+            Effect.zipLeft(existing(project, path.id), images.tag(project, path.id, payload.tag))
+          ),
           Effect.map((image) => new ImageRecord({ ...toRecord(image), tag: Option.some(payload.tag) })),
           orInternal
         )
       )
       .handle("untag", ({ path, urlParams }) =>
-        existing(path.id).pipe(
-          Effect.zipRight(images.untag(path.id, urlParams.tag)),
+        Caller.pipe(
+          Effect.flatMap(({ project }) =>
+            Effect.zipRight(existing(project, path.id), images.untag(project, path.id, urlParams.tag))
+          ),
           Effect.filterOrFail(
             (had) => had,
             () => notFound(`Image ${path.id} does not have the tag ${JSON.stringify(urlParams.tag)}`)

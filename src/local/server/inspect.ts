@@ -3,6 +3,7 @@ import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { Caller } from "../../api/Account.js"
 import { ContreeApi } from "../../ContreeApi.js"
 import { ImageStore } from "../ImageStore.js"
 import { notFound, notYet, orInternal } from "./answers.js"
@@ -13,7 +14,8 @@ export const inspectGroup = HttpApiBuilder.group(ContreeApi, "inspect", (handler
     const images = yield* ImageStore
     return handlers
       .handleRaw("byTag", ({ urlParams }) =>
-        images.byTag(urlParams.tag).pipe(
+        Caller.pipe(
+          Effect.flatMap(({ project }) => images.byTag(project, urlParams.tag)),
           Effect.flatMap(
             Option.match({
               onNone: () => Effect.fail(notFound(`There is no image with the tag ${JSON.stringify(urlParams.tag)}`)),
@@ -26,7 +28,8 @@ export const inspectGroup = HttpApiBuilder.group(ContreeApi, "inspect", (handler
         )
       )
       .handle("byId", ({ path }) =>
-        images.byId(path.id).pipe(
+        Caller.pipe(
+          Effect.flatMap(({ project }) => images.byId(project, path.id)),
           Effect.flatMap(
             Option.match({
               onNone: () => Effect.fail(notFound(`There is no image ${path.id}`)),

@@ -1,12 +1,19 @@
 /** The handler that starts a command on an image. */
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as Effect from "effect/Effect"
+import { Caller } from "../../api/Account.js"
 import { ContreeApi } from "../../ContreeApi.js"
 import { Engine } from "../Engine.js"
 import { orInternal, started } from "./answers.js"
 
 export const instancesGroup = HttpApiBuilder.group(ContreeApi, "instances", (handlers) =>
   Effect.map(Engine, (engine) =>
-    handlers.handle("spawn", ({ payload }) => Effect.map(orInternal(engine.startRun(payload)), started))
+    handlers.handle("spawn", ({ payload }) =>
+      Caller.pipe(
+        Effect.flatMap(({ project }) => engine.startRun(project, payload)),
+        Effect.map(started),
+        orInternal
+      )
+    )
   )
 )

@@ -7,6 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { Caller } from "../../api/Account.js"
 import type { OperationId } from "../../api/Images.js"
 import { OperationDetail, OperationMetadata, OperationSummary } from "../../api/Operations.js"
 import { ContreeApi } from "../../ContreeApi.js"
@@ -59,9 +60,14 @@ export const operationsGroup = HttpApiBuilder.group(ContreeApi, "operations", (h
     const closing = yield* Deferred.make<void>()
     // The server does not close before it has answered every request.
     yield* Effect.addFinalizer(() => Deferred.succeed(closing, undefined))
+    const existing = (project: string, id: OperationId) =>
+      Effect.flatMap(
+        operations.get(project, id),
+        Option.match({ onNone: () => Effect.fail(notFound(`There is no operation ${id}`)), onSome: Effect.succeed })
+      )
     /** Keeps the answer back while the operation goes on, as long as the request prefers. */
-    const preferred = (id: OperationId, wait: Duration.Duration | undefined) =>
-      wait === undefined || Duration.equals(wait, Duration.zero)
+    const preferred = (id: OperationId, wait: Duration.Duration) =>
+      Duration.equals(wait, Duration.zero)
         ? Effect.void
         : engine
             .ended(id)
@@ -72,8 +78,10 @@ export const operationsGroup = HttpApiBuilder.group(ContreeApi, "operations", (h
             )
     return handlers
       .handle("list", ({ urlParams }) =>
-        window(urlParams).pipe(
-          Effect.flatMap((window) => operations.list({ ...window, status: urlParams.status, kind: urlParams.kind })),
+        Effect.all([Caller, window(urlParams)]).pipe(
+          Effect.flatMap(([{ project }, window]) =>
+            operations.list(project, { ...window, status: urlParams.status, kind: urlParams.kind })
+          ),
           Effect.flatMap(
             Effect.forEach((operation) => Effect.map(summaryOf(operation), (summary) => new OperationSummary(summary)))
           ),
@@ -81,18 +89,19 @@ export const operationsGroup = HttpApiBuilder.group(ContreeApi, "operations", (h
         )
       )
       .handle("get", ({ headers, path }) =>
-        preferred(path.id, headers.prefer).pipe(
-          Effect.zipRight(operations.get(path.id)),
-          Effect.flatMap(
-            Option.match({
-              onNone: () => Effect.fail(notFound(`There is no operation ${path.id}`)),
-              onSome: detailOf
-            })
-          ),
-          orInternal
-        )
+        Effect.gen(function* () {
+          const { project } = yield* Caller
+          const known = yield* existing(project, path.id)
+          return yield* detailOf(
+            headers.prefer === undefined || Option.isSome(known.duration)
+              ? known
+              : yield* Effect.zipRight(preferred(path.id, headers.prefer), existing(project, path.id))
+          )
+        }).pipe(orInternal)
       )
-      .handle("cancel", ({ path }) => orInternal(engine.cancel(path.id)))
+      .handle("cancel", ({ path }) =>
+        orInternal(Effect.flatMap(Caller, ({ project }) => engine.cancel(project, path.id)))
+      )
       .handle("events", () => notYet)
   })
 )
