@@ -17,6 +17,7 @@ import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { WhoAmI } from "./api/Account.js"
 import { type FileRecord, type Sha256, UploadReceipt } from "./api/Files.js"
@@ -31,10 +32,16 @@ import * as ContreeConfig from "./ContreeConfig.js"
 import type { RequestError, RequestInfo, StartError } from "./ContreeError.js"
 import type { ImageId } from "./ImageId.js"
 import type { ImageTag } from "./ImageTag.js"
+import * as Admission from "./internal/admission.js"
+import * as Bodies from "./internal/bodies.js"
 import * as Call from "./internal/call.js"
 import type { EventFrame } from "./internal/eventStream.js"
 import * as EventStream from "./internal/eventStream.js"
+import * as Faults from "./internal/faults.js"
+import type { Repetition } from "./internal/repeating.js"
+import { scrub, Secrets, withoutUserInfo } from "./internal/secrets.js"
 import * as Transport from "./internal/transport.js"
+import * as Upload from "./internal/upload.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as WaitPolicy from "./WaitPolicy.js"
 
@@ -129,10 +136,16 @@ export declare namespace ContreeClient {
       readonly get: (sha256: Sha256) => Effect.Effect<FileRecord, RequestError>
       /** Whether a content of this digest was uploaded. */
       readonly exists: (sha256: Sha256) => Effect.Effect<boolean, RequestError>
-      /** Uploads a content. A stream is sent as it comes, in chunks. */
-      readonly upload: (
-        content: Uint8Array | Stream.Stream<Uint8Array, unknown>
-      ) => Effect.Effect<UploadReceipt, RequestError>
+      /**
+       * Uploads a content. A stream is sent as it comes, in chunks; one that fails is a failure of the upload.
+       *
+       * An upload sets the same state again, so it is repeated after a passing fault. A stream is so only while nothing
+       * of it was taken, or with `repeatable`, which promises that it gives the same bytes each time it is run.
+       */
+      readonly upload: <E = never>(
+        content: Uint8Array | Stream.Stream<Uint8Array, E>,
+        options?: { readonly repeatable?: boolean | undefined } | undefined
+      ) => Effect.Effect<UploadReceipt, RequestError | E>
     }
     readonly inspect: {
       /** The image that has a tag. */
@@ -214,7 +227,20 @@ export declare namespace ContreeClient {
     readonly policy: {
       readonly wait: WaitPolicy.WaitPolicy
       readonly retry: RetryPolicy.RetryPolicy
+      /** What all fibers of this client may repeat together. */
+      readonly retryBudget: RetryPolicy.RetryBudget
       readonly pageSize: number
+      /** How much of stdout, and of stderr, a run keeps unless its command says otherwise. */
+      readonly outputLimitBytes: number
+      /** How long a stream may stand still. */
+      readonly idleLimit: Duration.Duration
+      /**
+       * A place among the instances that this client may have running at once: waits until one is free and keeps it
+       * until the scope closes. Take it where the fiber can be interrupted, before the request that starts the work.
+       */
+      readonly instanceSlot: Effect.Effect<void, RequestError, Scope.Scope>
+      /** The same for imports. */
+      readonly importSlot: Effect.Effect<void, RequestError, Scope.Scope>
     }
   }
 }
@@ -232,33 +258,41 @@ export const make = Effect.fnUntraced(function* (
   config: ContreeConfig.ContreeConfig
 ): Effect.fn.Return<ContreeClient.Service, never, HttpClient.HttpClient> {
   const http = yield* HttpClient.HttpClient
-  const streaming = Transport.make(http, config, "streamed")
+  const retry = config.retry ?? RetryPolicy.defaultPolicy
+  const repetition: Repetition = { retry, retryBudget: yield* RetryPolicy.makeBudget(retry.budget) }
+  const whole = Transport.make(http, config, repetition)
+  const streaming = Transport.make(http, config, repetition, "streamed")
+  const idleLimit = Transport.idleLimit(config)
   const requests = yield* Call.requests
   const api = yield* HttpApiClient.makeWith(ContreeApi, {
-    httpClient: Transport.make(http, config),
+    httpClient: whole,
     transformResponse: Effect.mapError((error) =>
       ParseResult.isParseError(error) ? new Call.ResponseShape({ cause: error }) : error
     )
   })
-  const call = <A, E>(name: string, request: RequestInfo, effect: Effect.Effect<A, E>) =>
-    effect.pipe(Call.toRequestErrors(config, request), Effect.withSpan(`ContreeClient.${name}`))
+  const call = <A, E>(
+    name: string,
+    request: RequestInfo,
+    effect: Effect.Effect<A, E>,
+    attributes: Readonly<Record<string, unknown>> = {}
+  ) => effect.pipe(Call.toRequestErrors(config, request), Effect.withSpan(`ContreeClient.${name}`, { attributes }))
 
   /** The body of an answer as it comes. A body that breaks off is a failure, never an end. */
   const streamOf = <A, E, E2>(
     name: string,
     where: RequestInfo,
     request: Effect.Effect<HttpClientRequest.HttpClientRequest, E2>,
-    read: (body: Stream.Stream<Uint8Array, RequestError>) => Stream.Stream<A, E>
+    read: (body: Stream.Stream<Uint8Array, RequestError>) => Stream.Stream<A, E>,
+    attributes: Readonly<Record<string, unknown>>
   ) =>
     Stream.unwrap(
       Effect.gen(function* () {
         const response = yield* Effect.flatMap(request, (request) => streaming.execute(request)).pipe(
           Call.toRequestErrors(config, where)
         )
-        const scrub = yield* Transport.scrub(config)
-        return read(Stream.mapError(response.stream, (error) => Transport.fromTransport(error, scrub)))
+        return read(Bodies.arriving({ response, request: where, idleLimit, scrub: yield* scrub(config) }))
       })
-    ).pipe(Stream.withSpan(`ContreeClient.${name}`))
+    ).pipe(Stream.withSpan(`ContreeClient.${name}`, { attributes }))
 
   const look = (id: OperationId, headers: { readonly prefer?: Duration.Duration }, inflight?: boolean | undefined) =>
     call(
@@ -269,17 +303,38 @@ export const make = Effect.fnUntraced(function* (
         urlParams: inflight === true ? { inflight } : {},
         headers,
         withResponse: true
-      })
+      }),
+      { "contree.operation": id }
+    )
+  const uploadTo: RequestInfo = { method: "POST", path: "/v1/files" }
+  const upload = <E>(content: Upload.Content<E>, repeatable: boolean): Effect.Effect<UploadReceipt, RequestError | E> =>
+    Call.requestOf(requests.files.upload({ payload: new Uint8Array(0) })).pipe(
+      Call.toRequestErrors(config, uploadTo),
+      Effect.flatMap((request) =>
+        Upload.send({
+          content,
+          repeatable,
+          repetition,
+          request,
+          exchange: (request) =>
+            Effect.flatMap(whole.execute(request), HttpClientResponse.schemaBodyJson(UploadReceipt)).pipe(
+              Effect.catchTag("ParseError", (cause) => new Call.ResponseShape({ cause })),
+              Call.toRequestErrors(config, uploadTo)
+            )
+        })
+      ),
+      Effect.withSpan("ContreeClient.files.upload")
     )
   // A server that keeps its answer back must not look like one that does not answer.
   const wait = Duration.min(longestWait, Duration.times(Transport.requestTimeout(config), 0.5))
   const waiting =
     config.longPolling !== false && Duration.greaterThanOrEqualTo(wait, Duration.seconds(1)) ? { prefer: wait } : {}
 
+  const whoami = call("account.whoami", { method: "GET", path: "/v1/whoami" }, api.account.whoami({}))
+  const limitOf = (name: string) => Effect.map(whoami, ({ limits }) => limits?.[name])
+
   return {
-    account: {
-      whoami: call("account.whoami", { method: "GET", path: "/v1/whoami" }, api.account.whoami({}))
-    },
+    account: { whoami },
     files: {
       list: (query) =>
         call(
@@ -288,29 +343,20 @@ export const make = Effect.fnUntraced(function* (
           Effect.map(api.files.list({ urlParams: query }), (answer) => ("files" in answer ? answer.files : [answer]))
         ),
       get: (sha256) =>
-        call("files.get", { method: "GET", path: `/v1/files/${sha256}` }, api.files.get({ path: { sha256 } })),
+        call("files.get", { method: "GET", path: `/v1/files/${sha256}` }, api.files.get({ path: { sha256 } }), {
+          "contree.sha256": sha256
+        }),
       exists: (sha256) =>
         call(
           "files.exists",
           { method: "HEAD", path: `/v1/files/${sha256}` },
-          Effect.as(Effect.catchAll(api.files.exists({ path: { sha256 } }), Call.orAnySuccess), true)
+          Effect.as(Effect.catchAll(api.files.exists({ path: { sha256 } }), Call.orAnySuccess), true),
+          { "contree.sha256": sha256 }
         ).pipe(Effect.catchTag("NotFound", () => Effect.succeed(false))),
-      upload: (content) =>
-        call(
-          "files.upload",
-          { method: "POST", path: "/v1/files" },
-          Effect.gen(function* () {
-            const request = yield* Call.requestOf(requests.files.upload({ payload: new Uint8Array(0) }))
-            const response = yield* streaming.execute(
-              content instanceof Uint8Array
-                ? HttpClientRequest.bodyUint8Array(request, content, "application/octet-stream")
-                : HttpClientRequest.bodyStream(request, content, { contentType: "application/octet-stream" })
-            )
-            return yield* HttpClientResponse.schemaBodyJson(UploadReceipt)(response).pipe(
-              Effect.catchTag("ParseError", (cause) => new Call.ResponseShape({ cause }))
-            )
-          })
-        )
+      upload: <E>(
+        content: Uint8Array | Stream.Stream<Uint8Array, E>,
+        options?: { readonly repeatable?: boolean | undefined }
+      ) => upload(content, options?.repeatable ?? content instanceof Uint8Array)
     },
     images: {
       list: (query) =>
@@ -323,72 +369,87 @@ export const make = Effect.fnUntraced(function* (
         call(
           "images.import",
           { method: "POST", path: "/v1/images/import" },
-          Effect.catchAll(api.images.import({ payload: request }), Call.orStarted)
+          Effect.catchAll(api.images.import({ payload: request }), Call.orStarted),
+          { "contree.import.url": withoutUserInfo(request.registry.url) }
         ).pipe(
           Effect.provideService(
-            Transport.Secrets,
+            Secrets,
             request.registry.credentials === undefined ? [] : [request.registry.credentials.password]
           ),
-          Effect.mapBoth({
-            onFailure: Call.outcomeUnknown(`the import of ${request.registry.url} may or may not have started`),
-            onSuccess: ({ operationId }) => operationId
-          })
+          Call.orOutcomeUnknown({
+            kind: "image_import",
+            of: withoutUserInfo(request.registry.url),
+            what: `the import of ${withoutUserInfo(request.registry.url)}`
+          }),
+          Effect.map(({ operationId }) => operationId)
         ),
       tag: (id, tag) =>
         call(
           "images.tag",
           { method: "PATCH", path: `/v1/images/${id}/tag` },
-          api.images.tag({ path: { id }, payload: { tag } })
+          api.images.tag({ path: { id }, payload: { tag } }),
+          { "contree.image": id, "contree.tag": tag }
         ),
       untag: (id, tag) =>
         call(
           "images.untag",
           { method: "DELETE", path: `/v1/images/${id}/tag` },
-          Effect.catchAll(api.images.untag({ path: { id }, urlParams: { tag } }), Call.orAnySuccess)
+          Effect.catchAll(api.images.untag({ path: { id }, urlParams: { tag } }), Call.orAnySuccess),
+          { "contree.image": id, "contree.tag": tag }
         )
     },
     inspect: {
       byTag: (tag) =>
-        call("inspect.byTag", { method: "GET", path: "/v1/inspect/" }, api.inspect.byTag({ urlParams: { tag } })),
+        call("inspect.byTag", { method: "GET", path: "/v1/inspect/" }, api.inspect.byTag({ urlParams: { tag } }), {
+          "contree.tag": tag
+        }),
       byId: (id) =>
-        call("inspect.byId", { method: "GET", path: `/v1/inspect/${id}/` }, api.inspect.byId({ path: { id } })),
+        call("inspect.byId", { method: "GET", path: `/v1/inspect/${id}/` }, api.inspect.byId({ path: { id } }), {
+          "contree.image": id
+        }),
       list: (id, path) =>
         call(
           "inspect.list",
           { method: "GET", path: `/v1/inspect/${id}/list` },
-          Effect.map(api.inspect.list({ path: { id }, urlParams: { path } }), ({ files }) => files)
+          Effect.map(api.inspect.list({ path: { id }, urlParams: { path } }), ({ files }) => files),
+          { "contree.image": id, "contree.path": path }
         ),
       download: (id, path) =>
         streamOf(
           "inspect.download",
           { method: "GET", path: `/v1/inspect/${id}/download` },
           Call.requestOf(requests.inspect.download({ path: { id }, urlParams: { path } })),
-          (body) => body
+          (body) => body,
+          { "contree.image": id, "contree.path": path }
         ),
       hasDownload: (id, path) =>
         call(
           "inspect.hasDownload",
           { method: "HEAD", path: `/v1/inspect/${id}/download` },
-          Effect.catchAll(api.inspect.hasDownload({ path: { id }, urlParams: { path } }), Call.orAnySuccess)
+          Effect.catchAll(api.inspect.hasDownload({ path: { id }, urlParams: { path } }), Call.orAnySuccess),
+          { "contree.image": id, "contree.path": path }
         ),
       archive: (id, path) =>
         streamOf(
           "inspect.archive",
           { method: "GET", path: `/v1/inspect/${id}/archive` },
           Call.requestOf(requests.inspect.archive({ path: { id }, urlParams: { path } })),
-          (body) => body
+          (body) => body,
+          { "contree.image": id, "contree.path": path }
         ),
       hasArchive: (id, path) =>
         call(
           "inspect.hasArchive",
           { method: "HEAD", path: `/v1/inspect/${id}/archive` },
-          Effect.catchAll(api.inspect.hasArchive({ path: { id }, urlParams: { path } }), Call.orAnySuccess)
+          Effect.catchAll(api.inspect.hasArchive({ path: { id }, urlParams: { path } }), Call.orAnySuccess),
+          { "contree.image": id, "contree.path": path }
         ),
       grep: (id, query) =>
         call(
           "inspect.grep",
           { method: "GET", path: `/v1/inspect/${id}/grep` },
-          api.inspect.grep({ path: { id }, urlParams: query })
+          api.inspect.grep({ path: { id }, urlParams: query }),
+          { "contree.image": id }
         )
     },
     instances: {
@@ -396,12 +457,15 @@ export const make = Effect.fnUntraced(function* (
         call(
           "instances.spawn",
           { method: "POST", path: "/v1/instances" },
-          Effect.catchAll(api.instances.spawn({ payload: request }), Call.orStarted)
+          Effect.catchAll(api.instances.spawn({ payload: request }), Call.orStarted),
+          { "contree.image": request.image }
         ).pipe(
-          Effect.mapBoth({
-            onFailure: Call.outcomeUnknown(`the command on ${request.image} may or may not have started`),
-            onSuccess: ({ operationId }) => operationId
-          })
+          Call.orOutcomeUnknown({
+            kind: "instance",
+            of: request.image,
+            what: `the command on ${request.image}`
+          }),
+          Effect.map(({ operationId }) => operationId)
         )
     },
     operations: {
@@ -410,13 +474,14 @@ export const make = Effect.fnUntraced(function* (
       get: (id, options) => Effect.map(look(id, {}, options?.inflight), ([operation]) => operation),
       poll: (id) =>
         Effect.flatMap(look(id, waiting), ([operation, response]) =>
-          Effect.map(Transport.retryAfter(response), (retryAfter) => ({ operation, retryAfter }))
+          Effect.map(Faults.retryAfter(response), (retryAfter) => ({ operation, retryAfter }))
         ),
       cancel: (id) =>
         call(
           "operations.cancel",
           { method: "DELETE", path: `/v1/operations/${id}` },
-          Effect.as(Effect.catchAll(api.operations.cancel({ path: { id } }), Call.orAnySuccess), true)
+          Effect.as(Effect.catchAll(api.operations.cancel({ path: { id } }), Call.orAnySuccess), true),
+          { "contree.operation": id }
         ).pipe(Effect.catchTag("Conflict", () => Effect.succeed(false))),
       events: (id, options = {}) =>
         streamOf(
@@ -425,7 +490,8 @@ export const make = Effect.fnUntraced(function* (
           Call.requestOf(requests.operations.events({ path: { id }, urlParams: options, headers: {} })).pipe(
             Effect.map(HttpClientRequest.setHeader("accept", "text/event-stream"))
           ),
-          EventStream.frames
+          EventStream.frames,
+          { "contree.operation": id }
         )
     },
     subprocesses: {
@@ -436,21 +502,18 @@ export const make = Effect.fnUntraced(function* (
           Effect.catchAll(
             api.subprocesses.start({ path: { id }, payload: request }),
             Call.orSuccess(Schema.Struct({ spid: ProcessNumber }))
-          )
+          ),
+          { "contree.operation": id }
         ).pipe(
-          Effect.mapBoth({
-            onFailure: Call.outcomeUnknown(
-              `the process in ${id} may or may not have started`,
-              "Look at the operation's events before you start it again"
-            ),
-            onSuccess: ({ spid }) => spid
-          })
+          Call.orOutcomeUnknown({ kind: "subprocess", of: id, what: `the process in ${id}` }),
+          Effect.map(({ spid }) => spid)
         ),
       get: (id, spid) =>
         call(
           "subprocesses.get",
           { method: "GET", path: `/v1/operations/${id}/subprocesses/${spid}` },
-          api.subprocesses.get({ path: { id, spid } })
+          api.subprocesses.get({ path: { id, spid } }),
+          { "contree.operation": id, "contree.spid": spid }
         ),
       signal: (id, spid, signal) =>
         call(
@@ -462,26 +525,32 @@ export const make = Effect.fnUntraced(function* (
               urlParams: { signal: signal === undefined ? undefined : String(signal) }
             }),
             Call.orAnySuccess
-          )
+          ),
+          { "contree.operation": id, "contree.spid": spid }
         ),
       writeStdin: (id, spid, input) =>
         call(
           "subprocesses.writeStdin",
           { method: "POST", path: `/v1/operations/${id}/subprocesses/${spid}/stdin` },
-          Effect.catchAll(api.subprocesses.writeStdin({ path: { id, spid }, payload: input }), Call.orAnySuccess)
+          Effect.catchAll(api.subprocesses.writeStdin({ path: { id, spid }, payload: input }), Call.orAnySuccess),
+          { "contree.operation": id, "contree.spid": spid }
         ).pipe(
-          Effect.mapError(
-            Call.outcomeUnknown(
-              `the input for process ${spid} of ${id} may or may not have been written`,
-              "Look at the stdin events of the operation before you write it again"
-            )
-          )
+          Call.orOutcomeUnknown({
+            kind: "stdin",
+            of: id,
+            what: `the input for process ${spid} of ${id}`,
+            done: "been written"
+          })
         )
     },
     policy: {
       wait: config.wait ?? WaitPolicy.defaultPolicy,
-      retry: config.retry ?? RetryPolicy.defaultPolicy,
-      pageSize: config.pageSize ?? 100
+      ...repetition,
+      pageSize: config.pageSize ?? 100,
+      outputLimitBytes: config.outputLimitBytes ?? ContreeConfig.defaultOutputLimitBytes,
+      idleLimit,
+      instanceSlot: yield* Admission.slot(config.instanceConcurrency, limitOf("instance_max_concurrency")),
+      importSlot: yield* Admission.slot(config.importConcurrency, limitOf("images_import_max_concurrency"))
     }
   }
 })

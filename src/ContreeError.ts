@@ -171,6 +171,7 @@ export class Unavailable extends Schema.TaggedError<Unavailable>("effect-contree
  * A limit on time ran out. `limit` says which one.
  *
  * - `request`: one HTTP request took longer than the client's request timeout.
+ * - `idle`: a stream stood still longer than the client's idle limit.
  * - `wait`: an operation was not over at the wait's deadline; it was cancelled.
  *
  * A command that hits its own `timeout` is not an error: see `Run.timedOut`.
@@ -180,7 +181,7 @@ export class Unavailable extends Schema.TaggedError<Unavailable>("effect-contree
  */
 export class TimedOut extends Schema.TaggedError<TimedOut>("effect-contree/TimedOut")("TimedOut", {
   ...fields,
-  limit: Schema.Literal("request", "wait"),
+  limit: Schema.Literal("request", "idle", "wait"),
   after: Schema.Duration,
   /** The operation that was waited for. */
   operationId: Schema.optional(Schema.String)
@@ -193,14 +194,27 @@ export class TimedOut extends Schema.TaggedError<TimedOut>("effect-contree/Timed
 /**
  * A request that starts work was sent and no answer came: it may or may not have started.
  *
- * It is never repeated by this library. `suggestion` says where to look.
+ * It is never repeated by this library. `suggestion` says where to look, `lookFor` what to look for.
  *
  * @since 0.1.0
  * @category errors
  */
 export class OutcomeUnknown extends Schema.TaggedError<OutcomeUnknown>("effect-contree/OutcomeUnknown")(
   "OutcomeUnknown",
-  { ...fields, cause: Schema.optional(Schema.Defect) }
+  {
+    ...fields,
+    /** What may have started, and when by this machine's clock. */
+    lookFor: Schema.optional(
+      Schema.Struct({
+        kind: Schema.Literal("instance", "image_import", "subprocess", "stdin"),
+        /** The image of a run, the address of an import, the operation of a process. */
+        of: Schema.String,
+        from: Schema.DateTimeUtc,
+        to: Schema.DateTimeUtc
+      })
+    ),
+    cause: Schema.optional(Schema.Defect)
+  }
 ) {
   override get message(): string {
     return sentence(this)
@@ -343,9 +357,16 @@ export const isAuth = (error: ContreeError): error is Unauthorized | Forbidden =
  * @category guards
  */
 export const isTransient = (error: ContreeError): error is RateLimited | Unavailable | TimedOut =>
-  error._tag === "RateLimited" ||
-  error._tag === "Unavailable" ||
-  (error._tag === "TimedOut" && error.limit === "request")
+  error._tag === "RateLimited" || error._tag === "Unavailable" || (error._tag === "TimedOut" && error.limit !== "wait")
+
+/**
+ * Tells whether a server that is well only put the request off: 425 and 429. Nothing was started.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isPutOff = (error: ContreeError): error is RateLimited | Unavailable =>
+  error._tag === "RateLimited" || (error._tag === "Unavailable" && error.status === 425)
 
 /**
  * How long the server asked to wait before the next try.

@@ -248,6 +248,7 @@ export const importFrom = Effect.fn("Image.importFrom")(function* (
   const tag = yield* options.tag === undefined ? ImageRef.localTag(reference) : ImageTag.fromString(options.tag)
   yield* Effect.annotateCurrentSpan({ "contree.image": reference.url, "contree.tag": tag })
   const operation = yield* Operation.perform(
+    "image_import",
     (client) =>
       client.images.import({
         registry: {
@@ -340,7 +341,12 @@ export interface DisposableRunOptions {
   readonly wait?: WaitPolicy | undefined
 }
 
-const spawnRequest = (locator: Locator, command: Command.Command, disposable: boolean): SpawnRequest => {
+const spawnRequest = (
+  locator: Locator,
+  command: Command.Command,
+  disposable: boolean,
+  outputLimitBytes: number
+): SpawnRequest => {
   const { program } = command
   return {
     image: locator._tag === "Id" ? locator.id : `tag:${locator.tag}`,
@@ -352,12 +358,10 @@ const spawnRequest = (locator: Locator, command: Command.Command, disposable: bo
     ...Option.match(command.workingDirectory, { onNone: () => ({}), onSome: (cwd) => ({ cwd }) }),
     ...Option.match(command.stdin, { onNone: () => ({}), onSome: (bytes) => ({ stdin: { bytes, close: true } }) }),
     ...Option.match(command.timeout, { onNone: () => ({}), onSome: (timeout) => ({ timeout }) }),
-    truncateOutputAt: Option.getOrElse(command.outputLimitBytes, () => defaultOutputLimitBytes)
+    // Sent always, so that no server can flood the program with a default of its own.
+    truncateOutputAt: Option.getOrElse(command.outputLimitBytes, () => outputLimitBytes)
   }
 }
-
-/** Sent always, so that no server can flood the program with a default of its own. */
-const defaultOutputLimitBytes = 1_048_576
 
 /**
  * The contract leaves open how a server refuses a run of an unknown tag, so a refused one is looked up.
@@ -415,9 +419,10 @@ const runEither = Effect.fn("Image.run")(function* (
     options.disposable === true || options.tag === undefined ? undefined : yield* ImageTag.fromString(options.tag)
   yield* Effect.annotateCurrentSpan("contree.image", locator._tag === "Id" ? locator.id : locator.tag)
 
-  const request = spawnRequest(locator, command, disposable)
   const client = yield* ContreeClient
+  const request = spawnRequest(locator, command, disposable, client.policy.outputLimitBytes)
   const operation = yield* Operation.perform(
+    "instance",
     ({ instances }) =>
       Effect.catchAll(instances.spawn(request), explainRefusal(locator)).pipe(
         Effect.provideService(ContreeClient, client)

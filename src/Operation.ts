@@ -29,9 +29,10 @@ import type { KnownKind, KnownStatus, OperationDetail, OperationStatus, Operatio
 import { ContreeClient } from "./ContreeClient.js"
 import type { RequestError, StartError, WaitError } from "./ContreeError.js"
 import * as ContreeError from "./ContreeError.js"
+import { inFlight } from "./internal/inFlight.js"
 import type { TimeWindow } from "./internal/listing.js"
 import * as Listing from "./internal/listing.js"
-import { retrySafely } from "./internal/transport.js"
+import { retrySafely } from "./internal/repeating.js"
 import type { WaitPolicy } from "./WaitPolicy.js"
 
 /**
@@ -222,26 +223,33 @@ const startOrCancel = Effect.fnUntraced(function* (
         )
     })
   )
-  return yield* restore(retrySafely(client.policy.retry, "POST")(attempt)).pipe(Effect.onInterrupt(() => cancelLast))
+  return yield* restore(retrySafely(client.policy, "POST")(attempt)).pipe(Effect.onInterrupt(() => cancelLast))
 })
 
 /**
- * Starts an operation and waits until it is over. Nothing that was started is left running when the fiber is
- * interrupted, also between the request and its answer.
+ * Starts an operation of a kind and waits until it is over. Nothing that was started is left running when the fiber is
+ * interrupted, also between the request and its answer. Where the client may have only so many of the kind running at
+ * once, it first waits for its turn.
  *
  * @since 0.1.0
  * @category combinators
  */
 export const perform = Effect.fnUntraced(function* (
+  kind: typeof KnownKind.Type,
   start: (client: ContreeClient.Service) => Effect.Effect<OperationId, StartError>,
   policy?: WaitPolicy | undefined
 ): Effect.fn.Return<OperationDetail, StartError | WaitError, ContreeClient> {
   const client = yield* ContreeClient
-  return yield* Effect.uninterruptibleMask((restore) =>
+  const started = Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
       const id = yield* startOrCancel(client, start(client), restore)
       yield* Effect.annotateCurrentSpan("contree.operation", id)
-      return yield* waitOrCancel(client, id, policy ?? client.policy.wait, restore)
+      return yield* Effect.annotateLogs(
+        waitOrCancel(client, id, policy ?? client.policy.wait, restore),
+        "contree.operation",
+        id
+      )
     })
   )
+  return yield* inFlight(client, kind)(started)
 })

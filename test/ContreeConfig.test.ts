@@ -14,7 +14,7 @@ const read = (environment: Record<string, string>) =>
     .pipe(Effect.map(({ token, ...rest }) => ({ ...rest, token: token === undefined ? "" : Redacted.value(token) })))
 
 describe("the settings from the environment", () => {
-  const hosted = { baseUrl: ContreeConfig.hostedBaseUrl, project: undefined, token: "t" }
+  const hosted = { baseUrl: ContreeConfig.hostedBaseUrl, token: "t" }
   const rows: ReadonlyArray<readonly [environment: Record<string, string>, settings: object]> = [
     [{ CONTREE_TOKEN: "t" }, hosted],
     [{ NEBIUS_API_KEY: "t" }, hosted],

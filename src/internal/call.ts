@@ -7,6 +7,7 @@ import * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Data from "effect/Data"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
@@ -15,7 +16,8 @@ import { ContreeApi } from "../ContreeApi.js"
 import type { ContreeConfig } from "../ContreeConfig.js"
 import type { RequestError, RequestInfo, StartError } from "../ContreeError.js"
 import * as ContreeError from "../ContreeError.js"
-import * as Transport from "./transport.js"
+import type { Scrub } from "./secrets.js"
+import { scrub } from "./secrets.js"
 
 /** The contract's shape was not met by an answer. */
 export class ResponseShape extends Data.TaggedError("ResponseShape")<{ readonly cause: ParseResult.ParseError }> {}
@@ -46,7 +48,7 @@ const isRequestError = Schema.is(ContreeError.RequestError)
  * The derived client also names errors that the transport has turned into ours before it could see them. Its own
  * carry the whole request, the token included, so nothing of them but words goes on.
  */
-const toRequestError = (request: RequestInfo, error: unknown, scrub: Transport.Scrub): RequestError => {
+const toRequestError = (request: RequestInfo, error: unknown, scrub: Scrub): RequestError => {
   if (isRequestError(error)) return error
   if (ParseResult.isParseError(error)) {
     return new ContreeError.RequestRejected({
@@ -73,7 +75,7 @@ export const toRequestErrors =
   (config: ContreeConfig, request: RequestInfo) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, RequestError, R> =>
     Effect.catchAll(effect, (error) =>
-      Effect.flatMap(Transport.scrub(config), (scrub) => Effect.fail(toRequestError(request, error, scrub)))
+      Effect.flatMap(scrub(config), (scrub) => Effect.fail(toRequestError(request, error, scrub)))
     )
 
 /** A gateway that gives up does not know what its upstream did. */
@@ -83,18 +85,34 @@ const mayHaveStarted = (error: RequestError): boolean =>
   error._tag === "UnexpectedResponse"
 
 /** Names what may have happened when a request that must not be sent twice got no clear answer. */
-export const outcomeUnknown =
-  (what: string, suggestion = "Look for it with Operation.stream before starting it again") =>
-  (error: RequestError): StartError =>
-    mayHaveStarted(error)
-      ? new ContreeError.OutcomeUnknown({
-          request: error.request,
-          status: error.status,
-          detail: `${error.detail}; ${what}`,
-          suggestion,
-          cause: error
+export const orOutcomeUnknown =
+  (options: {
+    readonly kind: NonNullable<ContreeError.OutcomeUnknown["lookFor"]>["kind"]
+    readonly of: string
+    /** What the request asked for, such as "the command on tag:app". */
+    readonly what: string
+    readonly done?: "started" | "been written"
+  }) =>
+  <A, R>(request: Effect.Effect<A, RequestError, R>): Effect.Effect<A, StartError, R> =>
+    Effect.flatMap(DateTime.now, (from) =>
+      Effect.catchIf(request, mayHaveStarted, (error) =>
+        Effect.flatMap(DateTime.now, (to) => {
+          const { done = "started", kind, of, what } = options
+          const window = `${DateTime.formatIso(from)} and ${DateTime.formatIso(to)}`
+          return new ContreeError.OutcomeUnknown({
+            request: error.request,
+            status: error.status,
+            detail: `${error.detail.replace(/\.$/, "")}; ${what} may or may not have ${done}`,
+            suggestion:
+              kind === "instance" || kind === "image_import"
+                ? `Before you start it again, look for it with Operation.stream({ kind: "${kind}" }) among those made between ${window}`
+                : `Before you send it again, look at the events of operation ${of} between ${window}`,
+            lookFor: { kind, of, from, to },
+            cause: error
+          })
         })
-      : error
+      )
+    )
 
 class Captured extends Data.TaggedError("Captured")<{ readonly request: HttpClientRequest.HttpClientRequest }> {}
 
