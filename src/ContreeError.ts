@@ -20,6 +20,7 @@
 import type * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { CapturedStream } from "./api/StreamRepr.js"
 
 /**
  * The request that failed. The path carries no query and no secret.
@@ -184,7 +185,9 @@ export class TimedOut extends Schema.TaggedError<TimedOut>("effect-contree/Timed
   limit: Schema.Literal("request", "idle", "wait"),
   after: Schema.Duration,
   /** The operation that was waited for. */
-  operationId: Schema.optional(Schema.String)
+  operationId: Schema.optional(Schema.String),
+  /** What the command had written when the wait ended, where the server could tell. See `Run.partialOutput`. */
+  partial: Schema.optional(Schema.Struct({ stdout: CapturedStream, stderr: CapturedStream }))
 }) {
   override get message(): string {
     return sentence(this)
@@ -276,6 +279,24 @@ export class UnexpectedResponse extends Schema.TaggedError<UnexpectedResponse>("
 }
 
 /**
+ * What the program itself supplies could not be read: a stream that failed, or content that changed between two
+ * readings. No command was started with it.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class InputFailed extends Schema.TaggedError<InputFailed>("effect-contree/InputFailed")("InputFailed", {
+  ...fields,
+  /** What could not be read, such as `standard input` or `the content of "/app/data.csv"`. */
+  what: Schema.String,
+  cause: Schema.optional(Schema.Defect)
+}) {
+  override get message(): string {
+    return sentence(this)
+  }
+}
+
+/**
  * What a single request to the API can fail with.
  *
  * @since 0.1.0
@@ -323,7 +344,13 @@ export type WaitError = RequestError | OperationFailed | OperationCancelled
  * @since 0.1.0
  * @category errors
  */
-export const ContreeError = Schema.Union(...RequestError.members, OutcomeUnknown, OperationFailed, OperationCancelled)
+export const ContreeError = Schema.Union(
+  ...RequestError.members,
+  OutcomeUnknown,
+  OperationFailed,
+  OperationCancelled,
+  InputFailed
+)
 
 /**
  * Every error of the client.

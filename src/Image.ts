@@ -31,7 +31,6 @@ import * as Pipeable from "effect/Pipeable"
 import type * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import type { ImageKind, ImageRecord } from "./api/Images.js"
-import type { SpawnRequest } from "./api/Instances.js"
 import type { OperationDetail } from "./api/Operations.js"
 import * as Command from "./Command.js"
 import { ContreeClient } from "./ContreeClient.js"
@@ -41,8 +40,10 @@ import type { ImageId } from "./ImageId.js"
 import * as ImageRef from "./ImageRef.js"
 import * as ImageTag from "./ImageTag.js"
 import type { InvalidImageRef } from "./InvalidImageRef.js"
+import { explainRefusal, locate, type Locator, lookUp } from "./internal/imageLocator.js"
 import type { TimeWindow } from "./internal/listing.js"
 import * as Listing from "./internal/listing.js"
+import * as Spawn from "./internal/spawn.js"
 import * as Operation from "./Operation.js"
 import * as Run from "./Run.js"
 import type { WaitPolicy } from "./WaitPolicy.js"
@@ -87,6 +88,14 @@ export type Input = Image | LazyImage | ImageRef.Input
  */
 export type WorkError = InvalidImageRef | StartError | WaitError
 
+/**
+ * What a run can fail with: as other work, and by what the program supplies for it.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type RunError = WorkError | ContreeError.InputFailed
+
 const fromRecord = (record: ImageRecord): Image =>
   new Image({ id: record.id, tag: record.tag, createdAt: record.createdAt })
 
@@ -94,42 +103,8 @@ const fromRecord = (record: ImageRecord): Image =>
 const under = (tag: ImageTag.ImageTag, record: ImageRecord): Image =>
   new Image({ ...fromRecord(record), tag: Option.some(tag) })
 
-const isImage = (u: unknown): u is Image | LazyImage => u instanceof Image || u instanceof LazyImage
-
-/** Where the API finds an image: by its id, or by a tag. */
-type Locator = { readonly _tag: "Id"; readonly id: ImageId } | { readonly _tag: "Tag"; readonly tag: ImageTag.ImageTag }
-
-const locate = (input: Input): Effect.Effect<Locator, InvalidImageRef> => {
-  if (isImage(input)) return input._tag === "Image" ? Effect.succeed({ _tag: "Id", id: input.id }) : locate(input.ref)
-  return Effect.flatMap(ImageRef.fromInput(input), (ref) =>
-    ref._tag === "Uuid"
-      ? Effect.succeed<Locator>({ _tag: "Id", id: ref.id })
-      : Effect.map(ImageRef.localTag(ref), (tag): Locator => ({ _tag: "Tag", tag }))
-  )
-}
-
-const describe = (locator: Locator): string =>
-  locator._tag === "Id" ? `image ${locator.id}` : `image tag "${locator.tag}"`
-
-const missing = (locator: Locator, error: ContreeError.NotFound | ContreeError.RequestRejected) =>
-  new ContreeError.NotFound({
-    request: error.request,
-    status: error.status,
-    what: describe(locator),
-    detail: `There is no ${describe(locator)} in this project`,
-    suggestion:
-      locator._tag === "Id"
-        ? "Check the UUID and the client's project"
-        : "Check the tag with Image.list, or fetch the image with Image.oci"
-  })
-
-const look = Effect.fnUntraced(function* (locator: Locator): Effect.fn.Return<Image, RequestError, ContreeClient> {
-  const { inspect } = yield* ContreeClient
-  const record = yield* (locator._tag === "Id" ? inspect.byId(locator.id) : inspect.byTag(locator.tag)).pipe(
-    Effect.catchTag("NotFound", (error) => Effect.fail(missing(locator, error)))
-  )
-  return locator._tag === "Id" ? fromRecord(record) : under(locator.tag, record)
-})
+const look = (locator: Locator): Effect.Effect<Image, RequestError, ContreeClient> =>
+  Effect.map(lookUp(locator), (record) => (locator._tag === "Id" ? fromRecord(record) : under(locator.tag, record)))
 
 /**
  * Uses an image.
@@ -172,6 +147,32 @@ export function use(
     ? locate(ref).pipe(Effect.flatMap(look), Effect.withSpan("Image.use"))
     : Effect.map(ImageRef.fromInput(ref), (ref) => new LazyImage({ ref }))
 }
+
+/**
+ * Finds out which image a reference means now: an {@link Image} is given back as it is, and needs no request.
+ *
+ * A tag may move. A program that reads several files, or branches, resolves its reference once, so that all of it
+ * sees the same file system.
+ *
+ * @example
+ * ```ts
+ * import { Image, ImageFiles } from "effect-contree"
+ * import { Effect } from "effect"
+ *
+ * export const program = Effect.gen(function* () {
+ *   const image = yield* Image.resolve("myapp:stable")
+ *   return [yield* ImageFiles.readText(image, "/app/version"), yield* ImageFiles.list(image, "/app")]
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const resolve = Effect.fn("Image.resolve")(function* (
+  input: Input
+): Effect.fn.Return<Image, InvalidImageRef | RequestError, ContreeClient> {
+  return input instanceof Image ? input : yield* Effect.flatMap(locate(input), look)
+})
 
 /**
  * How an import is done.
@@ -341,76 +342,27 @@ export interface DisposableRunOptions {
   readonly wait?: WaitPolicy | undefined
 }
 
-const spawnRequest = (
-  locator: Locator,
-  command: Command.Command,
-  disposable: boolean,
-  outputLimitBytes: number
-): SpawnRequest => {
-  const { program } = command
-  return {
-    image: locator._tag === "Id" ? locator.id : `tag:${locator.tag}`,
-    ...(program._tag === "Shell"
-      ? { command: program.script, shell: true }
-      : { command: program.file, args: program.args, shell: false }),
-    ...(Object.keys(command.env).length === 0 ? {} : { env: command.env }),
-    disposable,
-    ...Option.match(command.workingDirectory, { onNone: () => ({}), onSome: (cwd) => ({ cwd }) }),
-    ...Option.match(command.stdin, { onNone: () => ({}), onSome: (bytes) => ({ stdin: { bytes, close: true } }) }),
-    ...Option.match(command.timeout, { onNone: () => ({}), onSome: (timeout) => ({ timeout }) }),
-    // Sent always, so that no server can flood the program with a default of its own.
-    truncateOutputAt: Option.getOrElse(command.outputLimitBytes, () => outputLimitBytes)
-  }
-}
-
-/**
- * The contract leaves open how a server refuses a run of an unknown tag, so a refused one is looked up.
- */
-const explainRefusal =
-  (locator: Locator) =>
-  (error: StartError): Effect.Effect<never, StartError, ContreeClient> => {
-    if (error._tag === "NotFound") return Effect.fail(missing(locator, error))
-    if (error._tag !== "RequestRejected" || error.status === undefined) return Effect.fail(error)
-    return look(locator).pipe(
-      Effect.matchEffect({
-        onFailure: (reason) => Effect.fail(reason._tag === "NotFound" ? missing(locator, error) : error),
-        onSuccess: () => Effect.fail(error)
-      })
-    )
-  }
-
-const runResult = Effect.fnUntraced(function* (operation: OperationDetail) {
-  const result = Option.flatMap(operation.metadata, (metadata) => metadata.result)
-  if (Option.isNone(result)) {
-    return yield* new ContreeError.UnexpectedResponse({
-      request: { method: "GET", path: `/v1/operations/${operation.id}` },
-      detail: `Operation ${operation.id} succeeded without a result`,
-      suggestion: "Look at the operation's metadata; this is a fault of the server"
-    })
-  }
-  const { resources, state, stderr, stdout } = result.value
-  const signal = state.signal > 0 ? Option.some(state.signal) : Option.none<number>()
-  const run: Run.Run = {
-    _tag: "Run",
-    operationId: operation.id,
-    exitCode: state.exitCode >= 0 ? state.exitCode : 128 + Math.max(0, state.signal),
-    signal,
-    timedOut: state.timedOut,
-    stdout: new Run.Output(stdout),
-    stderr: new Run.Output(stderr),
-    elapsed:
-      resources.elapsedTime >= 0
-        ? Duration.seconds(resources.elapsedTime)
-        : Option.getOrElse(operation.duration, () => Duration.zero)
-  }
-  return run
-})
+const runResult = (operation: OperationDetail): Effect.Effect<Run.Run, ContreeError.UnexpectedResponse> =>
+  Option.match(
+    Option.flatMap(operation.metadata, (metadata) => metadata.result),
+    {
+      onNone: () =>
+        Effect.fail(
+          new ContreeError.UnexpectedResponse({
+            request: { method: "GET", path: `/v1/operations/${operation.id}` },
+            detail: `Operation ${operation.id} succeeded without a result`,
+            suggestion: "Look at the operation's metadata; this is a fault of the server"
+          })
+        ),
+      onSome: (result) => Effect.succeed(Run.fromProcessResult(operation.id, result, operation.duration))
+    }
+  )
 
 const runEither = Effect.fn("Image.run")(function* (
   image: Input,
   input: Command.Command | string,
   options: RunOptions | DisposableRunOptions = {}
-): Effect.fn.Return<Run.Run | Run.Kept, WorkError, ContreeClient> {
+): Effect.fn.Return<Run.Run | Run.Kept, RunError, ContreeClient> {
   const command = Command.isCommand(input) ? input : Command.shell(input)
   const locator = yield* locate(image)
   const disposable = options.disposable === true
@@ -420,7 +372,7 @@ const runEither = Effect.fn("Image.run")(function* (
   yield* Effect.annotateCurrentSpan("contree.image", locator._tag === "Id" ? locator.id : locator.tag)
 
   const client = yield* ContreeClient
-  const request = spawnRequest(locator, command, disposable, client.policy.outputLimitBytes)
+  const request = yield* Spawn.prepare(locator, command, disposable)
   const operation = yield* Operation.perform(
     "instance",
     ({ instances }) =>
@@ -466,21 +418,21 @@ export const run: {
   (
     command: Command.Command | string,
     options: DisposableRunOptions
-  ): (image: Input) => Effect.Effect<Run.Run, WorkError, ContreeClient>
+  ): (image: Input) => Effect.Effect<Run.Run, RunError, ContreeClient>
   (
     command: Command.Command | string,
     options?: RunOptions | undefined
-  ): (image: Input) => Effect.Effect<Run.Kept, WorkError, ContreeClient>
+  ): (image: Input) => Effect.Effect<Run.Kept, RunError, ContreeClient>
   (
     image: Input,
     command: Command.Command | string,
     options: DisposableRunOptions
-  ): Effect.Effect<Run.Run, WorkError, ContreeClient>
+  ): Effect.Effect<Run.Run, RunError, ContreeClient>
   (
     image: Input,
     command: Command.Command | string,
     options?: RunOptions | undefined
-  ): Effect.Effect<Run.Kept, WorkError, ContreeClient>
+  ): Effect.Effect<Run.Kept, RunError, ContreeClient>
 } = dual((args) => typeof args[1] === "string" || Command.isCommand(args[1]), runEither)
 
 const imageId = (image: Input): Effect.Effect<ImageId, InvalidImageRef | RequestError, ContreeClient> =>

@@ -24,7 +24,7 @@ import * as Option from "effect/Option"
 import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import type * as Stream from "effect/Stream"
-import type { OperationId } from "./api/Images.js"
+import { OperationId } from "./api/Images.js"
 import type { KnownKind, KnownStatus, OperationDetail, OperationStatus, OperationSummary } from "./api/Operations.js"
 import { ContreeClient } from "./ContreeClient.js"
 import type { RequestError, StartError, WaitError } from "./ContreeError.js"
@@ -95,6 +95,9 @@ export const cancel = Effect.fn("Operation.cancel")(function* (id: OperationId) 
 /** How long a cleanup may take before the interrupted fiber goes on without it. */
 const cleanupLimit = Duration.seconds(10)
 
+/** How long a wait that ran out may still look for what the command has written. */
+const partialOutputLimit = Duration.seconds(5)
+
 /** A cleanup runs where nothing can be interrupted; without `interruptible` the limit would wait for it too. */
 const withinLimit = <A, E>(cleanup: Effect.Effect<A, E>) => Effect.timeout(Effect.interruptible(cleanup), cleanupLimit)
 
@@ -154,6 +157,31 @@ const untilOver = Effect.fnUntraced(function* (
   }
 })
 
+/** What was written until the wait's deadline is worth having, and gone once the operation is cancelled. */
+const withPartialOutput =
+  (client: ContreeClient.Service) =>
+  (error: ContreeError.TimedOut): Effect.Effect<never, ContreeError.TimedOut> =>
+    error.limit !== "wait" || error.operationId === undefined
+      ? Effect.fail(error)
+      : client.operations.get(OperationId.make(error.operationId), { inflight: true }).pipe(
+          Effect.timeoutOption(partialOutputLimit),
+          Effect.orElseSucceed(Option.none<OperationDetail>),
+          Effect.flatMap((operation) =>
+            Effect.fail(
+              new ContreeError.TimedOut({
+                ...error,
+                partial: Option.getOrUndefined(
+                  operation.pipe(
+                    Option.flatMap(({ metadata }) => metadata),
+                    Option.flatMap(({ result }) => result),
+                    Option.map(({ stderr, stdout }) => ({ stdout, stderr }))
+                  )
+                )
+              })
+            )
+          )
+        )
+
 /** Whatever else ends a wait leaves an operation behind that nobody waits for. */
 const isOver = <A>(exit: Exit.Exit<A, WaitError>): boolean =>
   Exit.match(exit, {
@@ -171,8 +199,9 @@ const waitOrCancel = (
   policy: WaitPolicy,
   restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 ): Effect.Effect<OperationDetail, WaitError> =>
-  Effect.onExit(restore(untilOver(client, id, policy)), (exit) =>
-    isOver(exit) ? Effect.void : cancelQuietly(client, id)
+  Effect.onExit(
+    restore(Effect.catchTag(untilOver(client, id, policy), "TimedOut", withPartialOutput(client))),
+    (exit) => (isOver(exit) ? Effect.void : cancelQuietly(client, id))
   )
 
 /**

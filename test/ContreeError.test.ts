@@ -28,7 +28,8 @@ const all: { readonly [T in ContreeError.ContreeError["_tag"]]: ContreeError.Con
   OutcomeUnknown: new ContreeError.OutcomeUnknown({ ...fields, cause: new Error("socket") }),
   OperationFailed: new ContreeError.OperationFailed({ ...fields, operationId, kind: "instance" }),
   OperationCancelled: new ContreeError.OperationCancelled({ ...fields, operationId, kind: "instance" }),
-  UnexpectedResponse: new ContreeError.UnexpectedResponse(fields)
+  UnexpectedResponse: new ContreeError.UnexpectedResponse(fields),
+  InputFailed: new ContreeError.InputFailed({ ...fields, what: "standard input" })
 }
 const errors = Object.values(all)
 const tagsWhere = (test: (error: ContreeError.ContreeError) => boolean) => errors.filter(test).map(({ _tag }) => _tag)

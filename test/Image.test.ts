@@ -507,8 +507,8 @@ describe("the types", () => {
   })
 
   it("give a kept run an image and a disposable one none", () => {
-    type Kept = Effect.Effect<Run.Kept, Image.WorkError, ContreeClient>
-    type Disposable = Effect.Effect<Run.Run, Image.WorkError, ContreeClient>
+    type Kept = Effect.Effect<Run.Kept, Image.RunError, ContreeClient>
+    type Disposable = Effect.Effect<Run.Run, Image.RunError, ContreeClient>
     expectTypeOf(Image.run("a", "true")).toEqualTypeOf<Kept>()
     expectTypeOf(Image.run("a", "true", { tag: "b" })).toEqualTypeOf<Kept>()
     expectTypeOf(Image.run("a", Command.exec("true"), { disposable: false })).toEqualTypeOf<Kept>()

@@ -167,8 +167,10 @@ describe("waiting for an operation", () => {
         deepStrictEqual(failure.after, Duration.seconds(10))
         assert.include(failure.message, "it was cancelled")
       }
-      deepStrictEqual(service.log(), [poll, poll, poll, cancel])
-      deepStrictEqual(seconds(service.requests), [0, 4, 8, 10])
+      // The look before the last asks for what the command has written.
+      deepStrictEqual(service.log(), [poll, poll, poll, poll, cancel])
+      deepStrictEqual(service.requests[3]?.query, { inflight: "1" })
+      deepStrictEqual(seconds(service.requests), [0, 4, 8, 10, 10])
     })
   )
 
@@ -179,9 +181,10 @@ describe("waiting for an operation", () => {
         Operation.wait(operationId, { schedule: Schedule.spaced("1 second"), deadline: "10 seconds" }),
         service.layer()
       )
-      yield* TestClock.adjust("10 seconds")
+      yield* TestClock.adjust("15 seconds")
       assert.strictEqual((yield* failureOf(fiber))._tag, "TimedOut")
-      deepStrictEqual(service.log(), [poll, cancel])
+      deepStrictEqual(service.log(), [poll, poll, cancel])
+      deepStrictEqual(seconds(service.requests), [0, 10, 15])
     })
   )
 
@@ -199,7 +202,7 @@ describe("waiting for an operation", () => {
       const failure = yield* failureOf(fiber)
       assert.strictEqual(failure._tag, "TimedOut")
       if (failure._tag === "TimedOut") deepStrictEqual(failure.after, Duration.seconds(6))
-      deepStrictEqual(service.log(), [poll, poll, poll, cancel])
+      deepStrictEqual(service.log(), [poll, poll, poll, poll, cancel])
     })
   )
 

@@ -1,9 +1,11 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
-import { DateTime, Duration, Effect, Encoding, Fiber, Option, pipe, TestClock } from "effect"
+import { DateTime, Duration, Effect, Encoding, Fiber, Option, pipe, Schema, TestClock } from "effect"
 import { OperationId } from "../src/api/Images.js"
 import * as Command from "../src/Command.js"
 import * as Image from "../src/Image.js"
+import { ProcessResources } from "../src/api/Operations.js"
+import * as ResourceUsage from "../src/ResourceUsage.js"
 import * as Run from "../src/Run.js"
 import * as Scripted from "./fixtures/ScriptedService.js"
 import { image, on, operationId, record } from "./fixtures/ScriptedService.js"
@@ -298,7 +300,43 @@ describe("a kept run", () => {
       )
       yield* TestClock.adjust("1 minute")
       assert.strictEqual((yield* Fiber.join(fiber))._tag, "TimedOut")
-      assert.lengthOf(service.of(poll), 4)
+      assert.lengthOf(service.of(poll), 5)
+    })
+  )
+})
+
+describe("a run whose wait ran out", () => {
+  const executing = Scripted.operation("EXECUTING")
+  const waiting = (inflight: Scripted.Reply) =>
+    Effect.gen(function* () {
+      const service = Scripted.make({
+        [spawn]: Scripted.json({ uuid: operationId }, 201),
+        [poll]: (request) => (request.query["inflight"] === "1" ? inflight : Scripted.json(executing)),
+        [`DELETE /v1/operations/${operationId}`]: Scripted.empty(202)
+      })
+      const fiber = yield* Effect.fork(Effect.flip(Image.run(image.id, "make").pipe(Effect.provide(service.layer()))))
+      yield* TestClock.adjust("65 seconds")
+      const error = yield* Fiber.join(fiber)
+      return error._tag === "TimedOut" ? error : assert.fail(error._tag)
+    })
+
+  it.effect("keeps what the command had written", () =>
+    Effect.gen(function* () {
+      const metadata = {
+        result: { stdout: { value: "half", encoding: "ascii" }, stderr: { value: "AP8=", encoding: "base64" } }
+      }
+      const error = yield* waiting(Scripted.json({ ...executing, metadata }))
+      deepStrictEqual([error.limit, error.after], ["wait", Duration.minutes(1)])
+      const { stderr, stdout } = Option.getOrThrow(Run.partialOutput(error))
+      deepStrictEqual([stdout.text, stderr.bytes], ["half", Uint8Array.of(0, 255)])
+    })
+  )
+
+  it.effect("says that it ran out also when the server cannot tell, fails or is silent", () =>
+    Effect.gen(function* () {
+      for (const reply of [Scripted.json(executing), Scripted.failure(500), Scripted.silence]) {
+        deepStrictEqual(Run.partialOutput(yield* waiting(reply)), Option.none())
+      }
     })
   )
 })
@@ -310,10 +348,12 @@ describe("Run.orFail", () => {
     operationId: OperationId.make(operationId),
     exitCode: 0,
     signal: Option.none(),
+    signalName: Option.none(),
     timedOut: false,
     stdout: output("the output\n"),
     stderr: output(""),
-    elapsed: Duration.zero
+    elapsed: Duration.zero,
+    resources: ResourceUsage.fromProcessResources(Schema.decodeSync(ProcessResources)({}))
   }
 
   it.effect("gives a run that succeeded as it is", () =>
@@ -336,7 +376,7 @@ describe("Run.orFail", () => {
     ],
     [
       { exitCode: 137, signal: Option.some(9) },
-      `The command was ended by signal 9 (operation ${operationId}): the output`
+      `The command was ended by SIGKILL (operation ${operationId}): the output`
     ],
     [
       { timedOut: true, exitCode: 137, signal: Option.some(9) },

@@ -122,6 +122,9 @@ export const ProcessState = Schema.Struct({
 
 const unmeasured = Schema.decodeSync(ProcessResources)({})
 
+/** A command that still runs has neither. */
+const notOver = Schema.decodeSync(ProcessState)({})
+
 const nothing = { default: () => ({ bytes: new Uint8Array(0), truncated: false }), nullable: true } as const
 
 /**
@@ -132,7 +135,7 @@ const nothing = { default: () => ({ bytes: new Uint8Array(0), truncated: false }
  */
 export const ProcessResult = Schema.Struct({
   resources: Schema.optionalWith(ProcessResources, { default: () => unmeasured, nullable: true }),
-  state: ProcessState,
+  state: Schema.optionalWith(ProcessState, { default: () => notOver, nullable: true }),
   stdout: Schema.optionalWith(CapturedStream, nothing),
   stderr: Schema.optionalWith(CapturedStream, nothing)
 })
