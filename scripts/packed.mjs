@@ -79,10 +79,13 @@ const engine = project(
   {
     "program.ts": fs.readFileSync(inRoot("scripts/consumer/engine.ts"), "utf8"),
     "tsconfig.json": tsconfig(["node"]),
-    "main.mjs": 'import * as local from "effect-contree/local"\nif (Object.keys(local).length === 0) process.exit(1)\n'
+    "main.mjs": 'import * as local from "effect-contree/local"\nif (Object.keys(local).length === 0) process.exit(1)\n',
+    "node.mjs":
+      'import { ProfileFile } from "effect-contree/node"\nif (ProfileFile.layer === undefined) process.exit(1)\n'
   }
 )
 step("import effect-contree/local", run(process.execPath, ["main.mjs"], { cwd: engine }))
+step("import effect-contree/node", run(process.execPath, ["node.mjs"], { cwd: engine }))
 step(
   "effect-contree --version",
   run(path.join(engine, "node_modules/.bin/effect-contree"), ["--version"], { cwd: engine })

@@ -6,11 +6,12 @@
 import * as Arr from "effect/Array"
 import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
+import type * as Redacted from "effect/Redacted"
 import * as Struct from "effect/Struct"
+import * as Text from "./internal/settingText.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as WaitPolicy from "./WaitPolicy.js"
 
@@ -112,10 +113,8 @@ export const names = {
   auth: ["CONTREE_AUTH"]
 } as const
 
-type Reading<A> = (text: string) => Either.Either<A, string>
-
 /** The first name that is set, and not to an empty text, read; what cannot be read is named and never skipped. */
-const first = <A>(names: readonly [string, ...ReadonlyArray<string>], read: Reading<A>): Config.Config<A> => {
+const first = <A>(names: readonly [string, ...ReadonlyArray<string>], read: Text.Reading<A>): Config.Config<A> => {
   const [head, ...others] = Arr.map(names, (name) =>
     Config.nonEmptyString(name).pipe(
       Config.mapOrFail((text) => Either.mapLeft(read(text.trim()), (why) => ConfigError.InvalidData([name], why)))
@@ -130,56 +129,7 @@ const first = <A>(names: readonly [string, ...ReadonlyArray<string>], read: Read
 const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> =>
   Config.map(Config.option(config), Option.getOrUndefined)
 
-const setting = <A>(name: string, read: Reading<A>): Config.Config<A | undefined> => optional(first([name], read))
-
-const url: Reading<string> = (text) =>
-  !/^https?:\/\/[^/]/i.test(text) || !URL.canParse(text)
-    ? Either.left(`Expected an address such as "${hostedBaseUrl}"`)
-    : /\/\/[^/?#]*@/.test(text)
-      ? Either.left("Expected an address without a name or password; give the token apart")
-      : Either.right(text)
-
-/** The reason may not hold the text: it is a secret. */
-const secret: Reading<Redacted.Redacted> = (text) =>
-  /^[\x21-\x7e]+$/.test(text)
-    ? Either.right(Redacted.make(text))
-    : Either.left("Expected a token without blanks, line ends or letters outside ASCII")
-
-const text: Reading<string> = Either.right
-
-const among =
-  <const A extends ReadonlyArray<string>>(...values: A): Reading<A[number]> =>
-  (text) =>
-    Either.fromOption(
-      Arr.findFirst(values, (value) => value === text.toLowerCase()),
-      () => `Expected ${values.join(" or ")}, got ${JSON.stringify(text)}`
-    )
-
-/** Seconds, or a number with its unit. */
-const duration: Reading<Duration.Duration> = (text) =>
-  /^\d+(\.\d+)?$/.test(text)
-    ? Either.right(Duration.seconds(Number(text)))
-    : Either.fromOption(
-        /^\d+(\.\d+)?\s*(milli|second|minute|hour|day|week)s?$/.test(text)
-          ? Duration.decodeUnknown(text.replace(/^([\d.]+)\s*/, "$1 "))
-          : Option.none(),
-        () => `Expected seconds such as "60", or a duration such as "2 minutes", got ${JSON.stringify(text)}`
-      )
-
-const whole =
-  (least: number, most: number): Reading<number> =>
-  (text) =>
-    /^\d{1,15}$/.test(text) && Number(text) >= least && Number(text) <= most
-      ? Either.right(Number(text))
-      : Either.left(`Expected a whole number from ${least} to ${most}, got ${JSON.stringify(text)}`)
-
-const concurrency: Reading<Concurrency> = (text) =>
-  text.toLowerCase() === "server" ? Either.right("server") : whole(1, 100_000)(text)
-
-const flag: Reading<boolean> = (text) =>
-  Either.map(among("true", "false", "1", "0", "yes", "no", "on", "off")(text), (word) =>
-    ["true", "1", "yes", "on"].includes(word)
-  )
+const setting = <A>(name: string, read: Text.Reading<A>): Config.Config<A | undefined> => optional(first([name], read))
 
 /** Without the keys that have no value, which would hide those of settings that these are spread over. */
 const present = (settings: ContreeConfig): ContreeConfig => {
@@ -236,22 +186,22 @@ const consistent = (
  * @category configuration
  */
 export const fromEnvironment: Config.Config<ContreeConfig> = Config.all({
-  token: first(names.token, secret),
-  url: optional(first(names.baseUrl, url)),
-  project: optional(first(names.project, text)),
-  auth: optional(first(names.auth, among("iam", "jwt"))),
-  requestTimeout: setting("CONTREE_REQUEST_TIMEOUT", duration),
-  idleLimit: setting("CONTREE_IDLE_LIMIT", duration),
-  outputLimitBytes: setting("CONTREE_OUTPUT_LIMIT_BYTES", whole(0, 10_485_760)),
-  wait: Config.map(setting("CONTREE_WAIT_DEADLINE", duration), (deadline) =>
+  token: first(names.token, Text.secret),
+  url: optional(first(names.baseUrl, Text.url)),
+  project: optional(first(names.project, Text.text)),
+  auth: optional(first(names.auth, Text.among("iam", "jwt"))),
+  requestTimeout: setting("CONTREE_REQUEST_TIMEOUT", Text.duration),
+  idleLimit: setting("CONTREE_IDLE_LIMIT", Text.duration),
+  outputLimitBytes: setting("CONTREE_OUTPUT_LIMIT_BYTES", Text.whole(0, 10_485_760)),
+  wait: Config.map(setting("CONTREE_WAIT_DEADLINE", Text.duration), (deadline) =>
     deadline === undefined ? undefined : { ...WaitPolicy.defaultPolicy, deadline }
   ),
-  retry: Config.map(setting("CONTREE_RETRIES", whole(0, 100)), (times) =>
+  retry: Config.map(setting("CONTREE_RETRIES", Text.whole(0, 100)), (times) =>
     times === undefined ? undefined : times === 0 ? RetryPolicy.never : RetryPolicy.upTo(times)
   ),
-  pageSize: setting("CONTREE_PAGE_SIZE", whole(1, 1000)),
-  instanceConcurrency: setting("CONTREE_INSTANCE_CONCURRENCY", concurrency),
-  importConcurrency: setting("CONTREE_IMPORT_CONCURRENCY", concurrency),
-  tracePropagation: setting("CONTREE_TRACE_PROPAGATION", flag),
-  longPolling: setting("CONTREE_LONG_POLLING", flag)
+  pageSize: setting("CONTREE_PAGE_SIZE", Text.whole(1, 1000)),
+  instanceConcurrency: setting("CONTREE_INSTANCE_CONCURRENCY", Text.concurrency),
+  importConcurrency: setting("CONTREE_IMPORT_CONCURRENCY", Text.concurrency),
+  tracePropagation: setting("CONTREE_TRACE_PROPAGATION", Text.flag),
+  longPolling: setting("CONTREE_LONG_POLLING", Text.flag)
 }).pipe(Config.mapOrFail(consistent))
