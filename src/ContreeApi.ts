@@ -211,7 +211,7 @@ export {
 } from "./api/Operations.js"
 
 /**
- * The check of the caller's bearer token, done by a server on every request.
+ * The check of the caller's bearer token, done by a server on every request to an endpoint.
  *
  * @since 0.1.0
  * @category tags
@@ -229,19 +229,18 @@ export class Authorization extends HttpApiMiddleware.Tag<Authorization>()("effec
  * @category schemas
  */
 export class ContreeApi extends HttpApi.make("contree")
-  .add(AccountGroup)
-  .add(FilesGroup)
-  .add(ImagesGroup)
-  .add(InspectGroup)
-  .add(InstancesGroup)
-  .add(OperationsGroup)
-  .add(SubprocessesGroup)
+  .add(AccountGroup.middleware(Authorization))
+  .add(FilesGroup.middleware(Authorization))
+  .add(ImagesGroup.middleware(Authorization))
+  .add(InspectGroup.middleware(Authorization))
+  .add(InstancesGroup.middleware(Authorization))
+  .add(OperationsGroup.middleware(Authorization))
+  .add(SubprocessesGroup.middleware(Authorization))
   .addError(failure(400, "The request is not valid"))
   .addError(failure(403, "The token may not do this"))
   .addError(failure(429, "Too many requests at once; nothing was started"))
   .addError(failure(500, "The server failed"))
   .addError(failure(503, "The server cannot do this now"))
-  .middleware(Authorization)
   .prefix("/v1")
   .annotate(OpenApi.Title, "ConTree")
   .annotate(OpenApi.Version, "1.0.0") {}

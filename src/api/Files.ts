@@ -7,6 +7,7 @@ import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as Schema from "effect/Schema"
+import { Permits } from "./Account.js"
 import { failure } from "./Failure.js"
 import { nullable } from "./Nullable.js"
 import { paging, timeWindow } from "./Query.js"
@@ -98,6 +99,7 @@ const missing = failure(404, "No file with this content was uploaded")
 export class FilesGroup extends HttpApiGroup.make("files")
   .add(
     HttpApiEndpoint.post("upload", "/files")
+      .annotate(Permits, ["spawn", "spawn_disposable"])
       .setPayload(HttpApiSchema.Uint8Array({ contentType: "application/octet-stream" }))
       .addSuccess(UploadReceipt)
       .addError(failure(413, "The file is larger than the server takes"))

@@ -9,6 +9,7 @@ import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as Schema from "effect/Schema"
 import { ImageId } from "../ImageId.js"
 import { ImageTag } from "../ImageTag.js"
+import { Permits } from "./Account.js"
 import { failure } from "./Failure.js"
 import { nullable } from "./Nullable.js"
 import { Flag, paging, timeWindow } from "./Query.js"
@@ -130,12 +131,14 @@ export class ImagesGroup extends HttpApiGroup.make("images")
     HttpApiEndpoint.post("import", "/images/import")
       .setPayload(ImportRequest)
       .addSuccess(Started)
+      .annotate(Permits, ["import"])
       .addError(failure(404, "No such registry or image"))
   )
   .add(
     HttpApiEndpoint.patch("tag", "/images/:id/tag")
       .setPath(byId)
       .setPayload(Schema.Struct({ tag: ImageTag }))
+      .annotate(Permits, ["set_image_tag"])
       .addSuccess(ImageRecord)
       .addError(failure(404, "No such image"))
   )
@@ -143,6 +146,7 @@ export class ImagesGroup extends HttpApiGroup.make("images")
     HttpApiEndpoint.del("untag", "/images/:id/tag")
       .setPath(byId)
       .setUrlParams(Schema.Struct({ tag: Schema.optional(ImageTag) }))
+      .annotate(Permits, ["set_image_tag"])
       .addSuccess(HttpApiSchema.NoContent)
       .addError(failure(404, "No such image, or the image does not have the tag"))
   ) {}

@@ -7,6 +7,7 @@ import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
+import { Permits } from "./Account.js"
 import { failure } from "./Failure.js"
 import { FileId } from "./Files.js"
 import { Started } from "./Images.js"
@@ -125,6 +126,7 @@ export type SpawnRequest = typeof SpawnRequest.Type
 export class InstancesGroup extends HttpApiGroup.make("instances").add(
   HttpApiEndpoint.post("spawn", "/instances")
     .setPayload(SpawnRequest)
+    .annotate(Permits, ["spawn", "spawn_disposable"])
     .addSuccess(Started)
     .addError(failure(404, "No such image"))
 ) {}

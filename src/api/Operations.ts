@@ -9,6 +9,7 @@ import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import { ImageId } from "../ImageId.js"
+import { Permits } from "./Account.js"
 import { failure } from "./Failure.js"
 import { OperationId } from "./Images.js"
 import { nullable } from "./Nullable.js"
@@ -216,6 +217,7 @@ export class OperationsGroup extends HttpApiGroup.make("operations")
   )
   .add(
     HttpApiEndpoint.del("cancel", "/operations/:id")
+      .annotate(Permits, ["cancel"])
       .setPath(byId)
       .addSuccess(HttpApiSchema.Accepted)
       .addError(missing)

@@ -7,6 +7,7 @@ import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as Schema from "effect/Schema"
+import { Permits } from "./Account.js"
 import { failure } from "./Failure.js"
 import { OperationId } from "./Images.js"
 import { processFields } from "./Instances.js"
@@ -78,6 +79,7 @@ const tooEarly = failure(425, "The instance is not ready yet")
 export class SubprocessesGroup extends HttpApiGroup.make("subprocesses")
   .add(
     HttpApiEndpoint.post("start", "/operations/:id/subprocesses")
+      .annotate(Permits, ["spawn", "spawn_disposable"])
       .setPath(instance)
       .setPayload(ExecRequest)
       .addSuccess(Schema.Struct({ spid: ProcessNumber }).annotations(HttpApiSchema.annotations({ status: 201 })))
@@ -95,6 +97,7 @@ export class SubprocessesGroup extends HttpApiGroup.make("subprocesses")
   )
   .add(
     HttpApiEndpoint.del("signal", "/operations/:id/subprocesses/:spid")
+      .annotate(Permits, ["spawn", "spawn_disposable"])
       .setPath(process)
       .setUrlParams(Schema.Struct({ signal: Schema.optional(SignalParam) }))
       .addSuccess(HttpApiSchema.NoContent)
@@ -104,6 +107,7 @@ export class SubprocessesGroup extends HttpApiGroup.make("subprocesses")
   )
   .add(
     HttpApiEndpoint.post("writeStdin", "/operations/:id/subprocesses/:spid/stdin")
+      .annotate(Permits, ["spawn", "spawn_disposable"])
       .setPath(process)
       .setPayload(StdinRepr)
       .addSuccess(HttpApiSchema.NoContent)

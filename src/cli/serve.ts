@@ -3,6 +3,7 @@
  */
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
+import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Config from "effect/Config"
@@ -11,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { randomBytes } from "node:crypto"
+import * as AccessToken from "../local/AccessToken.js"
 import * as EngineConfig from "../local/EngineConfig.js"
 import { EngineError } from "../local/EngineError.js"
 import * as EngineProcess from "../local/internal/engineProcess.js"
@@ -27,6 +29,15 @@ const options = {
   token: Options.redacted("token").pipe(
     Options.withDescription("The bearer token of clients (CONTREE_TOKEN; default: the one in the data folder)"),
     Options.withFallbackConfig(Config.redacted("CONTREE_TOKEN")),
+    Options.optional
+  ),
+  tokensFile: Options.text("tokens-file").pipe(
+    Options.withDescription("JSON file of tokens with their projects and permissions (CONTREE_TOKENS_FILE)"),
+    Options.withFallbackConfig(Config.nonEmptyString("CONTREE_TOKENS_FILE")),
+    Options.optional
+  ),
+  publicProject: Options.text("public-project").pipe(
+    Options.withDescription("Project whose tagged images all others may use (CONTREE_PUBLIC_PROJECT; default none)"),
     Options.optional
   ),
   dataDir: Options.text("data-dir").pipe(
@@ -90,6 +101,17 @@ const keptToken = Effect.fnUntraced(function* (directory: string) {
   return Redacted.make(text.trim())
 })
 
+/** The tokens of a file, which only its user should be able to read. */
+const tokensOf = Effect.fnUntraced(function* (file: string) {
+  const fs = yield* FileSystem.FileSystem
+  const unreadable = (error: PlatformError) => failed(error.message, "Correct --tokens-file")
+  const { mode } = yield* Effect.mapError(fs.stat(file), unreadable)
+  if ((mode & 0o077) !== 0) {
+    yield* Console.error(`warning: other users of this machine may read ${file}; run chmod 600 ${file}`)
+  }
+  return yield* AccessToken.fromFile(file, yield* Effect.mapError(fs.readFileString(file), unreadable))
+})
+
 const address = (host: string, port: number) => `http://${host.includes(":") ? `[${host}]` : host}:${port}`
 
 /**
@@ -113,14 +135,18 @@ export const serve = Command.make("serve", options, (given) =>
         onSome: (maxImportConcurrency) => ({ maxImportConcurrency })
       }),
       ...Option.match(given.maxQueued, { onNone: () => ({}), onSome: (maxQueued) => ({ maxQueued }) }),
+      ...Option.match(given.publicProject, { onNone: () => ({}), onSome: (publicProject) => ({ publicProject }) }),
       ...Option.match(given.durability, { onNone: () => ({}), onSome: (durability) => ({ durability }) })
     })
     yield* Effect.mapError(fs.makeDirectory(directory, { recursive: true, mode: 0o700 }), (error) =>
       failed(error.message, "Name another data folder with --data-dir")
     )
-    const token = yield* Option.match(given.token, { onNone: () => keptToken(directory), onSome: Effect.succeed })
+    const listed = Option.isSome(given.tokensFile) ? yield* tokensOf(path.resolve(given.tokensFile.value)) : []
+    const single =
+      Option.isNone(given.token) && listed.length === 0 ? Option.some(yield* keptToken(directory)) : given.token
+    const tokens = [...listed, ...Option.toArray(single).map((token) => AccessToken.fromText(Redacted.value(token)))]
     const worker = yield* EngineProcess.start(
-      { engine, listen: { _tag: "Address", host: given.host, port: given.port }, token, logLevel: "Info" },
+      { engine, listen: { _tag: "Address", host: given.host, port: given.port }, tokens, logLevel: "Info" },
       Console.error
     )
     yield* Console.log(`ready ${address(given.host, worker.port ?? given.port)}`)

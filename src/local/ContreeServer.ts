@@ -3,49 +3,24 @@
  *
  * @since 0.1.0
  */
-import { createHash, timingSafeEqual } from "node:crypto"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpApiError from "@effect/platform/HttpApiError"
 import * as HttpServerError from "@effect/platform/HttpServerError"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
-import { Caller, Permission } from "../api/Account.js"
 import { ApiFailure } from "../api/Failure.js"
-import { Authorization, ContreeApi } from "../ContreeApi.js"
-import * as Uuid from "../internal/uuid.js"
+import { ContreeApi } from "../ContreeApi.js"
+import type { AccessToken } from "./AccessToken.js"
 import { accountGroup } from "./server/account.js"
 import { notFound } from "./server/answers.js"
+import { authorization } from "./server/authorization.js"
 import { filesGroup } from "./server/files.js"
 import { imagesGroup } from "./server/images.js"
 import { inspectGroup } from "./server/inspect.js"
 import { instancesGroup } from "./server/instances.js"
 import { operationsGroup } from "./server/operations.js"
 import { subprocessesGroup } from "./server/subprocesses.js"
-
-const digestOf = (text: string) => createHash("sha256").update(text).digest()
-
-/** Without a token every caller is allowed: the socket's permissions are the check. */
-const authorization = (token: Option.Option<Redacted.Redacted>) =>
-  Layer.effect(
-    Authorization,
-    Effect.map(Uuid.make, (tokenId) => {
-      const caller = Caller.of({ tokenId, project: "default", permissions: new Set(Permission.literals) })
-      return Authorization.of({
-        bearer: (given) =>
-          Option.match(token, {
-            onNone: () => Effect.succeed(caller),
-            onSome: (expected) =>
-              // Equal lengths, compared in equal time, tell nothing about the token.
-              timingSafeEqual(digestOf(Redacted.value(given)), digestOf(Redacted.value(expected)))
-                ? Effect.succeed(caller)
-                : Effect.fail(new ApiFailure({ status: 401, error: "The bearer token is missing or unknown" }))
-          })
-      })
-    })
-  )
 
 const complaint = (error: HttpApiError.HttpApiDecodeError): string =>
   error.issues.map(({ message, path }) => `${path.map(String).join(".")}: ${message}`).join("; ")
@@ -73,22 +48,37 @@ const failures = HttpApiBuilder.middleware(ContreeApi, (app) =>
 )
 
 /**
- * The handlers of the API over an engine. With a token, every request must bear it.
+ * Settings of the server.
+ *
+ * - `tokens`: every request must bear one of them. Without this every caller is allowed: the permissions of the socket
+ *   are the check.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  readonly tokens: ReadonlyArray<AccessToken> | undefined
+}
+
+/**
+ * The handlers of the API over an engine.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layer = (token: Option.Option<Redacted.Redacted>) =>
+export const layer = (options: Options) =>
   Layer.mergeAll(
-    Layer.provide(HttpApiBuilder.api(ContreeApi), [
-      accountGroup,
-      filesGroup,
-      imagesGroup,
-      inspectGroup,
-      instancesGroup,
-      operationsGroup,
-      subprocessesGroup,
-      authorization(token)
-    ]),
+    HttpApiBuilder.api(ContreeApi).pipe(
+      Layer.provide([
+        accountGroup,
+        filesGroup,
+        imagesGroup,
+        inspectGroup,
+        instancesGroup,
+        operationsGroup,
+        subprocessesGroup
+      ]),
+      Layer.provide(authorization(options.tokens))
+    ),
     failures
   )

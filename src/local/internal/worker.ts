@@ -32,9 +32,9 @@ import { WorkerAnswer, WorkerSettings } from "./workerProtocol.js"
 const answer = (value: typeof WorkerAnswer.Type) =>
   Schema.encode(WorkerAnswer)(value).pipe(Effect.flatMap(Console.log), Effect.orDie)
 
-const server = ({ engine, listen, token }: typeof WorkerSettings.Type, node: Server) =>
+const server = ({ engine, listen, tokens }: typeof WorkerSettings.Type, node: Server) =>
   HttpApiBuilder.serve().pipe(
-    Layer.provide(ContreeServer.layer(Option.fromNullable(token))),
+    Layer.provide(ContreeServer.layer({ tokens })),
     Layer.provideMerge(
       Layer.mapError(
         NodeHttpServer.layer(() => node, listen._tag === "Socket" ? { path: listen.path } : listen),

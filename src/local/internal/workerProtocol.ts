@@ -2,6 +2,7 @@
  * What the engine's worker and its owner say to each other over the worker's standard input and output.
  */
 import * as Schema from "effect/Schema"
+import { AccessToken } from "../AccessToken.js"
 import { EngineConfig } from "../EngineConfig.js"
 
 /** The one line that the owner writes. The input then stays open: its end tells the worker that the owner is gone. */
@@ -12,8 +13,8 @@ export const WorkerSettings = Schema.parseJson(
       Schema.TaggedStruct("Socket", { path: Schema.String }),
       Schema.TaggedStruct("Address", { host: Schema.String, port: Schema.Int })
     ),
-    /** Without a token every caller is allowed: a socket is guarded by the permissions of its folder. */
-    token: Schema.optional(Schema.Redacted(Schema.String)),
+    /** Without tokens every caller is allowed: a socket is guarded by the permissions of its folder. */
+    tokens: Schema.optional(Schema.Array(AccessToken)),
     logLevel: Schema.Literal("Debug", "Info", "Warning", "Error")
   })
 )

@@ -5,11 +5,13 @@ import { Caller } from "../../api/Account.js"
 import { ContreeApi } from "../../ContreeApi.js"
 import { Engine } from "../Engine.js"
 import { orInternal, started } from "./answers.js"
+import { demand } from "./authorization.js"
 
 export const instancesGroup = HttpApiBuilder.group(ContreeApi, "instances", (handlers) =>
   Effect.map(Engine, (engine) =>
     handlers.handle("spawn", ({ payload }) =>
-      Caller.pipe(
+      demand(payload.disposable === true ? "spawn_disposable" : "spawn").pipe(
+        Effect.zipRight(Caller),
         Effect.flatMap(({ project }) => engine.startRun(project, payload)),
         Effect.map(started),
         orInternal

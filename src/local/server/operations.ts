@@ -14,6 +14,7 @@ import { ContreeApi } from "../../ContreeApi.js"
 import { Engine } from "../Engine.js"
 import { OperationStore, type StoredOperation } from "../OperationStore.js"
 import { notFound, notYet, orInternal, window } from "./answers.js"
+import { demand } from "./authorization.js"
 
 const decodeMetadata = Schema.decodeUnknown(OperationMetadata)
 
@@ -102,6 +103,8 @@ export const operationsGroup = HttpApiBuilder.group(ContreeApi, "operations", (h
       .handle("cancel", ({ path }) =>
         orInternal(Effect.flatMap(Caller, ({ project }) => engine.cancel(project, path.id)))
       )
-      .handle("events", () => notYet)
+      .handle("events", ({ urlParams }) =>
+        Effect.zipRight(urlParams.follow === true ? demand("spawn", "spawn_disposable") : Effect.void, notYet)
+      )
   })
 )
