@@ -30,10 +30,13 @@ import { isImageTag } from "../ImageTag.js"
 import * as RunRequest from "../internal/runRequest.js"
 import * as OciReference from "../OciReference.js"
 import type { DatabaseError } from "./Database.js"
+import { EventLog, type OperationLog } from "./EventLog.js"
 import type { EngineConfig } from "./EngineConfig.js"
 import { ImageStore, type StoredImage } from "./ImageStore.js"
 import { Importer } from "./Importer.js"
 import * as Uuid from "../internal/uuid.js"
+import type { Instances } from "./Instances.js"
+import { Machine } from "./internal/machine.js"
 import { LayerStore } from "./LayerStore.js"
 import { OperationStore, type Outcome, StoredOperation } from "./OperationStore.js"
 import * as Runner from "./Runner.js"
@@ -85,6 +88,18 @@ export declare namespace Engine {
 
 const reject = (status: 400 | 404 | 409, error: string) => new ApiFailure({ status, error })
 
+type Requirements =
+  | EventLog
+  | ImageStore
+  | Importer
+  | Instances
+  | LayerStore
+  | Machine
+  | OperationStore
+  | Sandbox
+  | Scheduler
+  | Squasher
+
 /** What a piece of work did, before it is known how the operation ends. */
 interface Done {
   readonly image: Option.Option<ImageId>
@@ -115,18 +130,16 @@ const checkRun = (request: SpawnRequest): Effect.Effect<void, ApiFailure> => {
  */
 export const make = Effect.fnUntraced(function* (
   config: EngineConfig
-): Effect.fn.Return<
-  Engine.Service,
-  DatabaseError,
-  ImageStore | Importer | LayerStore | OperationStore | Sandbox | Scheduler | Squasher | Scope.Scope
-> {
+): Effect.fn.Return<Engine.Service, DatabaseError, Requirements | Scope.Scope> {
   const images = yield* ImageStore
   const importer = yield* Importer
   const layers = yield* LayerStore
   const operations = yield* OperationStore
   const scheduler = yield* Scheduler
   const squasher = yield* Squasher
-  const context = yield* Effect.context<ImageStore | LayerStore | Sandbox>()
+  const context = yield* Effect.context<ImageStore | Instances | LayerStore | Machine | Sandbox>()
+  const logs = yield* EventLog
+  const machine = yield* Machine
   const fibers = yield* FiberMap.make<OperationId>()
   const cancels = yield* Ref.make(HashMap.empty<OperationId, Deferred.Deferred<never, Cancelled>>())
 
@@ -186,10 +199,10 @@ export const make = Effect.fnUntraced(function* (
   const runCommand = Effect.fnUntraced(function* (
     operation: StoredOperation,
     image: StoredImage,
-    request: RunRequest.RunRequest
+    request: RunRequest.RunRequest,
+    log: OperationLog
   ) {
-    const started = yield* Clock.currentTimeMillis
-    const ended = yield* Runner.run(image, request, {
+    const { kept, result } = yield* Runner.run(operation.id, image, request, log, {
       onStart: operations.started(operation.id),
       keep: (chain) =>
         storeImage(operation, {
@@ -199,30 +212,8 @@ export const make = Effect.fnUntraced(function* (
           digest: Option.none()
         }).pipe(Effect.zipLeft(squasher.consider(chain)))
     })
-    const id = Option.getOrElse(ended.kept, () => image.id)
-    const { exit } = ended
-    const result: typeof ProcessResult.Type = {
-      resources: {
-        ...noResources,
-        elapsedTime: Duration.toSeconds(exit.elapsed),
-        monotonicTime: started / 1000,
-        userCpuTime: secondsOrUnknown(exit.userTime),
-        systemCpuTime: secondsOrUnknown(exit.systemTime)
-      },
-      state: {
-        exitCode: exit.signal === undefined ? exit.code : -1,
-        signal: exit.signal ?? -1,
-        pid: -1,
-        timedOut: ended.timedOut,
-        coreDump: false,
-        continued: false,
-        stopped: false
-      },
-      stdout: ended.stdout,
-      stderr: ended.stderr
-    }
     return {
-      image: request.disposable ? Option.none() : Option.some(id),
+      image: request.disposable ? Option.none() : Option.some(Option.getOrElse(kept, () => image.id)),
       tag: Option.none(),
       imageSize: Option.none(),
       result: Option.some(result)
@@ -283,22 +274,27 @@ export const make = Effect.fnUntraced(function* (
       yield* Effect.logInfo(`operation ${operation.id} failed: ${Option.getOrElse(outcome.error, () => "")}`)
     }
     yield* operations.finish(operation.id, outcome)
+    return new StoredOperation({ ...operation, ...outcome })
   })
 
   const carryOut = Effect.fnUntraced(function* <E extends { readonly _tag: string; readonly message?: string }>(
     operation: StoredOperation,
     ticket: Ticket,
-    work: Effect.Effect<Done, E>
+    work: (log: OperationLog) => Effect.Effect<Done, E>
   ) {
     yield* operations.insert(operation)
+    const log = yield* logs.create(operation.id)
     const cancelled = yield* Deferred.make<never, Cancelled>()
     yield* Ref.update(cancels, HashMap.set(operation.id, cancelled))
     const carriedOut = Effect.uninterruptibleMask((restore) =>
-      restore(Effect.raceFirst(Effect.zipRight(ticket.turn, work), Deferred.await(cancelled))).pipe(
+      restore(Effect.raceFirst(Effect.zipRight(ticket.turn, work(log)), Deferred.await(cancelled))).pipe(
         Effect.ensuring(ticket.leave),
         Effect.exit,
         Effect.flatMap((exit) => finish(operation, exit)),
         Effect.tapErrorCause((cause) => Effect.logError(`operation ${operation.id} could not be recorded`, cause)),
+        Effect.onExit((exit) =>
+          log.close(Exit.match(exit, { onFailure: () => Option.none(), onSuccess: Option.some }))
+        ),
         Effect.ensuring(Ref.update(cancels, HashMap.remove(operation.id)))
       )
     ).pipe(Effect.annotateLogs("operation", operation.id))
@@ -310,7 +306,7 @@ export const make = Effect.fnUntraced(function* (
   const begin = <E extends { readonly _tag: string; readonly message?: string }>(
     operation: StoredOperation,
     lane: Lane,
-    work: Effect.Effect<Done, E>
+    work: (log: OperationLog) => Effect.Effect<Done, E>
   ) =>
     Effect.uninterruptibleMask((restore) =>
       scheduler.enqueue(lane, operation.project).pipe(
@@ -358,16 +354,18 @@ export const make = Effect.fnUntraced(function* (
         timeout: Math.ceil(Duration.toSeconds(timeout))
       }
     })
-    const work = operations.started(operation.id).pipe(
-      Effect.zipRight(importImage(operation, reference, request)),
-      Effect.timeoutFail({
-        duration: timeout,
-        onTimeout: () => ({
-          _tag: "ImportTimedOut" as const,
-          message: `The import of ${reference.url} took longer than ${Duration.format(timeout)}. Raise its timeout`
+    const work = (log: OperationLog) =>
+      operations.started(operation.id).pipe(
+        Effect.zipRight(Effect.flatMap(DateTime.now, (now) => log.append([machine.init("import", undefined, now)]))),
+        Effect.zipRight(importImage(operation, reference, request)),
+        Effect.timeoutFail({
+          duration: timeout,
+          onTimeout: () => ({
+            _tag: "ImportTimedOut" as const,
+            message: `The import of ${reference.url} took longer than ${Duration.format(timeout)}. Raise its timeout`
+          })
         })
-      })
-    )
+      )
     return yield* begin(operation, "import", work)
   })
 
@@ -382,8 +380,9 @@ export const make = Effect.fnUntraced(function* (
       imageId: Option.some(image.id),
       metadata: { ...RunRequest.toWire(run), result: null }
     })
-    const work = Effect.zipRight(squasher.ensureMountable(image), runCommand(operation, image, run))
-    return yield* begin(operation, "run", Effect.provide(work, context))
+    return yield* begin(operation, "run", (log) =>
+      Effect.provide(Effect.zipRight(squasher.ensureMountable(image), runCommand(operation, image, run, log)), context)
+    )
   })
 
   const findImage = Effect.fnUntraced(function* (project: string, name: string) {
@@ -419,31 +418,8 @@ export const make = Effect.fnUntraced(function* (
   return { config, startImport, startRun, ended, cancel, stop }
 })
 
-/** The contract's word for what is not known is -1. */
-const secondsOrUnknown = (duration: Duration.Duration | undefined): number =>
-  duration === undefined ? -1 : Duration.toSeconds(duration)
-
 const decodeImageId = Schema.decode(ImageId)
 const encodeResult = Schema.encode(ProcessResult)
-
-const noResources: (typeof ProcessResult.Type)["resources"] = {
-  blockInput: -1,
-  blockOutput: -1,
-  cost: 0,
-  elapsedTime: -1,
-  involuntarySwitches: -1,
-  maxRss: -1,
-  monotonicTime: -1,
-  pageFaults: -1,
-  pageFaultsIo: -1,
-  sharedMemory: -1,
-  signals: -1,
-  swaps: -1,
-  systemCpuTime: -1,
-  unsharedMemory: -1,
-  userCpuTime: -1,
-  voluntarySwitches: -1
-}
 
 /**
  * The engine over its stores.
@@ -451,10 +427,5 @@ const noResources: (typeof ProcessResult.Type)["resources"] = {
  * @since 0.1.0
  * @category layers
  */
-export const layer = (
-  config: EngineConfig
-): Layer.Layer<
-  Engine,
-  DatabaseError,
-  ImageStore | Importer | LayerStore | OperationStore | Sandbox | Scheduler | Squasher
-> => Layer.scoped(Engine, make(config))
+export const layer = (config: EngineConfig): Layer.Layer<Engine, DatabaseError, Requirements> =>
+  Layer.scoped(Engine, make(config))

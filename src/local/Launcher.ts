@@ -86,6 +86,8 @@ export interface Launcher {
   readonly name: LauncherName
   readonly tools: ReadonlyArray<string>
   readonly optional: ReadonlyArray<string>
+  /** The number that the command always has in its sandbox. */
+  readonly pid: number | undefined
   readonly files: (run: LaunchedCommand, place: LauncherPlace, tools: ReadonlyMap<string, string>) => LaunchFiles
 }
 
@@ -125,6 +127,8 @@ export const bubblewrap: Launcher = {
   name: "bubblewrap",
   tools: ["bwrap", "setpriv"],
   optional: [],
+  // Its own init is the first, and starts nothing else.
+  pid: 2,
   files: (run, place) => {
     const changesUser = run.uid !== 0
     const renames = place.ownership === "single" && (changesUser || run.gid !== 0)
@@ -184,6 +188,7 @@ export const utilLinux: Launcher = {
   name: "util-linux",
   tools: ["unshare", "setpriv", "nsenter", "cp"],
   optional: ["ip", "ifconfig", "hostname"],
+  pid: undefined,
   files: (run, place, tools) => {
     const variables = Object.entries({ ...run.env, PWD: run.cwd })
     const isPlain = (name: string) => shellName.test(name) && !obeyedByLoader.test(name) && !heldByShell.test(name)

@@ -3,29 +3,27 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
-import type { CapturedStream } from "../api/StreamRepr.js"
+import type { OperationId } from "../api/Images.js"
+import type { ProcessResult } from "../api/Operations.js"
+import type { EventBody, OperationLog } from "./EventLog.js"
+import { Instances } from "./Instances.js"
+import type { ProcessEnd } from "./internal/liveProcess.js"
+import * as LiveProcess from "./internal/liveProcess.js"
+import { Machine } from "./internal/machine.js"
+import * as ProcessOutput from "./internal/processOutput.js"
 import * as RunRequest from "../internal/runRequest.js"
 import { ImageStore, type StoredImage } from "./ImageStore.js"
 import type { Chain } from "./LayerStore.js"
 import { LayerStore } from "./LayerStore.js"
 import type { LayerStoreError } from "./LayerStoreError.js"
-import { Sandbox, type SandboxExit } from "./Sandbox.js"
+import { Sandbox } from "./Sandbox.js"
 import type { SandboxError } from "./SandboxError.js"
-
-/**
- * How a command ended; of one that was killed the times are not known.
- *
- * @since 0.1.0
- * @category models
- */
-export interface End extends Omit<SandboxExit, "userTime" | "systemTime"> {
-  readonly userTime: Duration.Duration | undefined
-  readonly systemTime: Duration.Duration | undefined
-}
 
 /**
  * What a command left behind.
@@ -36,10 +34,7 @@ export interface End extends Omit<SandboxExit, "userTime" | "systemTime"> {
  * @category models
  */
 export interface RunResult<A> {
-  readonly exit: End
-  readonly timedOut: boolean
-  readonly stdout: CapturedStream
-  readonly stderr: CapturedStream
+  readonly result: typeof ProcessResult.Type
   readonly kept: Option.Option<A>
 }
 
@@ -57,69 +52,57 @@ export interface Steps<A, E> {
   readonly keep: (chain: Chain) => Effect.Effect<A, E>
 }
 
-type Ended = Pick<RunResult<never>, "exit" | "timedOut">
-
-/** Keeps the first bytes of a stream and reads on to its end, so that the command is never held up. */
-const capture = <E>(stream: Stream.Stream<Uint8Array, E>, limit: number): Effect.Effect<CapturedStream, E> =>
-  Effect.suspend(() => {
-    const kept: Array<Uint8Array> = []
-    let size = 0
-    let truncated = false
-    return Stream.runForEach(stream, (chunk) =>
-      Effect.sync(() => {
-        const room = limit - size
-        if (chunk.length > room) truncated = true
-        if (room > 0) {
-          const part = chunk.length > room ? chunk.subarray(0, room) : chunk
-          kept.push(part)
-          size += part.length
-        }
-      })
-    ).pipe(
-      Effect.map(() => {
-        const bytes = new Uint8Array(size)
-        let offset = 0
-        for (const part of kept) {
-          bytes.set(part, offset)
-          offset += part.length
-        }
-        return { bytes, truncated }
-      })
-    )
-  })
-
 /** The kernel's number of the signal that nothing can refuse. */
 const SIGKILL = 9
 
-const killed = (after: Duration.Duration): End => ({
+type Ended = Pick<ProcessEnd, "code" | "signal" | "elapsed" | "usage" | "timedOut">
+
+const killed = (after: Duration.Duration): Ended => ({
   code: 128 + SIGKILL,
   signal: SIGKILL,
   elapsed: after,
-  userTime: undefined,
-  systemTime: undefined
+  usage: {},
+  timedOut: true
 })
 
+const shutdown = (reason: string): Effect.Effect<EventBody> =>
+  Effect.map(Clock.currentTimeMillis, (now) => ({
+    _tag: "Shutdown",
+    spid: 0,
+    data: { stoppedAt: Option.some(DateTime.unsafeMake(now)), reason }
+  }))
+
 /**
- * Runs the command and gives its result. Interruption ends the command and leaves nothing behind.
+ * Runs the command and gives its result; its events go to the log. Interruption ends the command and leaves nothing
+ * behind.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const run = Effect.fn("Runner.run")(function* <A, E>(
+  id: OperationId,
   image: StoredImage,
   request: RunRequest.RunRequest,
+  log: OperationLog,
   steps: Steps<A, E>
-): Effect.fn.Return<RunResult<A>, E | SandboxError | LayerStoreError, ImageStore | LayerStore | Sandbox> {
+): Effect.fn.Return<
+  RunResult<A>,
+  E | SandboxError | LayerStoreError,
+  ImageStore | Instances | LayerStore | Machine | Sandbox
+> {
   const images = yield* ImageStore
+  const instances = yield* Instances
   const layers = yield* LayerStore
+  const machine = yield* Machine
   const sandboxes = yield* Sandbox
   const chain = yield* images.mountChain(image)
   const env = RunRequest.environment(request, image)
+  const cwd = RunRequest.workingDirectory(request, image)
 
   return yield* Effect.scoped(
     Effect.gen(function* () {
       const folder = yield* layers.newRun(chain[0])
-      const ended = yield* Effect.scoped(
+      const result = yield* Effect.scoped(
         Effect.gen(function* () {
           const sandbox = yield* sandboxes.start({
             layers: chain,
@@ -128,7 +111,7 @@ export const run = Effect.fn("Runner.run")(function* <A, E>(
             work: folder.work,
             command: RunRequest.argv(request, env),
             env,
-            cwd: RunRequest.workingDirectory(request, image),
+            cwd,
             hostname: request.hostname,
             uid: request.uid,
             gid: request.gid,
@@ -136,34 +119,51 @@ export const run = Effect.fn("Runner.run")(function* <A, E>(
             network: request.networking
           })
           yield* steps.onStart
+          const main = yield* LiveProcess.make(1, { ...request, env, cwd }, sandbox.pid, log)
+          yield* instances.show(id, {
+            process: (spid) => (spid === 1 ? Option.some(main) : Option.none())
+          })
+          const now = DateTime.unsafeMake(yield* Clock.currentTimeMillis)
+          yield* log.append([machine.init(sandboxes.launcher, request.hostname, now), main.spawned])
+          if (request.stdin.length > 0) {
+            yield* main.stdin.take(request.stdin)
+            yield* main.stdin.end
+          }
           const exit = sandbox.exit.pipe(
+            Effect.map((exit): Ended => ({ ...exit, timedOut: false })),
             Effect.timeoutOption(request.timeout),
             Effect.flatMap(
               Option.match({
-                onSome: (exit) => Effect.succeed<Ended>({ exit, timedOut: false }),
-                onNone: () => Effect.as(sandbox.kill, { exit: killed(request.timeout), timedOut: true })
+                onSome: Effect.succeed,
+                onNone: () => Effect.as(sandbox.kill, killed(request.timeout))
               })
             )
           )
-          const [{ exit: end, timedOut }, stdout, stderr] = yield* Effect.all(
-            [
-              exit,
-              capture(sandbox.stdout, request.truncateOutputAt),
-              capture(sandbox.stderr, request.truncateOutputAt)
-            ],
+          const [ended] = yield* Effect.all(
+            [exit, ProcessOutput.drain(sandbox.stdout, main.stdout), ProcessOutput.drain(sandbox.stderr, main.stderr)],
             { concurrency: "unbounded" }
           )
-          return { exit: end, timedOut, stdout, stderr }
+          yield* log.append([
+            main.ended({ ...ended, pid: sandbox.pid }),
+            yield* shutdown(ended.timedOut ? "timeout" : "job_complete")
+          ])
+          return yield* main.result
         })
+      ).pipe(
+        Effect.onError((cause) =>
+          Effect.flatMap(shutdown(Cause.isInterrupted(cause) ? "signal" : "spawn_failed"), (event) =>
+            log.append([event])
+          )
+        )
       )
       if (request.disposable || (yield* layers.isEmpty(folder))) {
-        return { ...ended, kept: Option.none() }
+        return { result, kept: Option.none() }
       }
       // A layer that no image lists would only be found at the engine's next start.
       const kept = yield* Effect.uninterruptible(
         Effect.flatMap(layers.commit(folder), (layer) => steps.keep([layer, ...chain]))
       )
-      return { ...ended, kept: Option.some(kept) }
+      return { result, kept: Option.some(kept) }
     })
   )
 })

@@ -12,6 +12,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type { ProcessUsage } from "./internal/liveProcess.js"
 import * as Probe from "./internal/probe.js"
 import * as Slot from "./internal/slot.js"
 import * as SpecCheck from "./internal/specCheck.js"
@@ -59,8 +60,7 @@ export interface SandboxExit {
   readonly code: number
   readonly signal: number | undefined
   readonly elapsed: Duration.Duration
-  readonly userTime: Duration.Duration | undefined
-  readonly systemTime: Duration.Duration | undefined
+  readonly usage: ProcessUsage
 }
 
 /**
@@ -74,6 +74,8 @@ export interface SandboxExit {
  * @category models
  */
 export interface RunningSandbox {
+  /** The command's number in the sandbox, where that is known before it ends. */
+  readonly pid: number | undefined
   readonly stdout: Stream.Stream<Uint8Array, SandboxError.SandboxError>
   readonly stderr: Stream.Stream<Uint8Array, SandboxError.SandboxError>
   readonly exit: Effect.Effect<SandboxExit, SandboxError.SandboxError>
@@ -214,6 +216,7 @@ export const make = Effect.fn("Sandbox.make")(function* (
       })
       isOver = running.isOver
       return {
+        pid: launcher.pid,
         stdout: running.stdout,
         stderr: running.stderr,
         exit: Effect.map(running.exit, (exit) => ({

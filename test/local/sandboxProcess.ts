@@ -115,7 +115,7 @@ const inner = Effect.gen(function* () {
         code: exit.code,
         signal: exit.signal,
         elapsed: Duration.toMillis(exit.elapsed),
-        userTime: exit.userTime && Duration.toMillis(exit.userTime)
+        userTime: exit.usage.userTime && Duration.toMillis(exit.usage.userTime)
       })
     })
 

@@ -7,9 +7,11 @@ import * as Layer from "effect/Layer"
 import * as Database from "../Database.js"
 import * as Engine from "../Engine.js"
 import type { EngineConfig } from "../EngineConfig.js"
+import * as EventLog from "../EventLog.js"
 import * as FileStore from "../FileStore.js"
 import * as ImageStore from "../ImageStore.js"
 import * as Importer from "../Importer.js"
+import * as Instances from "../Instances.js"
 import * as LayerSquash from "../LayerSquash.js"
 import * as LayerStore from "../LayerStore.js"
 import * as MountNamespace from "../MountNamespace.js"
@@ -18,6 +20,7 @@ import * as RegistryClient from "../RegistryClient.js"
 import * as Sandbox from "../Sandbox.js"
 import * as Scheduler from "../Scheduler.js"
 import * as Squasher from "../Squasher.js"
+import * as Machine from "./machine.js"
 
 const importer = (directory: string) =>
   Layer.unwrapEffect(
@@ -55,6 +58,9 @@ export const layer = (config: EngineConfig, keep: ReadonlyArray<string>) => {
       Layer.mergeAll(
         ImageStore.layer({ publicProject: config.publicProject }),
         OperationStore.layer,
+        EventLog.layer({ directory }),
+        Instances.layer,
+        Machine.layer,
         FileStore.layer({ directory, maxUploadBytes: config.maxUploadBytes, durable: config.durability === "power" })
       )
     ),

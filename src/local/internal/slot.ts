@@ -24,6 +24,7 @@ import * as Fs from "node:fs"
 import * as Net from "node:net"
 import type { LaunchFiles } from "../Launcher.js"
 import * as SandboxError from "../SandboxError.js"
+import type { ProcessUsage } from "./liveProcess.js"
 
 /** What a slot is made of: a prefix that enters the payloads' user namespace, and paths on the worker's tmpfs. */
 export interface SlotOptions {
@@ -43,8 +44,7 @@ export interface SlotRunFiles extends LaunchFiles {
 export interface SlotExit {
   readonly code: number
   readonly elapsed: Duration.Duration
-  readonly userTime: Duration.Duration | undefined
-  readonly systemTime: Duration.Duration | undefined
+  readonly usage: ProcessUsage
 }
 
 export interface SlotRun {
@@ -149,30 +149,38 @@ const spawn = (
     })
   )
 
-const seconds = (text: string | undefined): number => {
-  const [, minutes = "0", rest = "0"] = /^(\d+)m([\d.]+)s$/.exec(text ?? "") ?? []
-  return Number(minutes) * 60 + Number(rest)
-}
-
 interface Report {
   readonly said: string
   readonly at: bigint
-  /** Seconds of processor time that the shell's children have used so far. */
-  readonly user: number
-  readonly system: number
+  /** What the shell's children have used so far, in the order of /proc/PID/stat: faults, and ticks of 10 ms. */
+  readonly used: ReadonlyArray<number>
 }
 
-/** One report: what it says, then the shell's own times, then its children's. */
+/** One report: what it says, then the shell's own line of /proc. */
 const nextReport = (shell: Shell): Effect.Effect<Report, SandboxError.SandboxError> =>
   Effect.gen(function* () {
     const said = yield* shell.lines.take
     const at = yield* Clock.currentTimeNanos
-    yield* shell.lines.take
-    const [user, system] = (yield* shell.lines.take).split(" ")
-    return { said, at, user: seconds(user), system: seconds(system) }
+    const stat = yield* shell.lines.take
+    // Behind the program's name, which may hold anything, the third field comes first.
+    const fields = stat
+      .slice(stat.lastIndexOf(")") + 2)
+      .split(" ")
+      .map(Number)
+    return { said, at, used: [8, 10, 13, 14].map((index) => fields[index] ?? 0) }
   }).pipe(Effect.raceFirst(Effect.zipRight(Deferred.await(shell.exited), died(shell))))
 
-const difference = (later: number, earlier: number) => Duration.millis(Math.round((later - earlier) * 1000))
+const usageBetween = (earlier: Report, later: Report): ProcessUsage => {
+  const [minorFaults = 0, majorFaults = 0, user = 0, system = 0] = later.used.map(
+    (value, index) => value - (earlier.used[index] ?? 0)
+  )
+  return {
+    minorFaults,
+    majorFaults,
+    userTime: Duration.millis(user * 10),
+    systemTime: Duration.millis(system * 10)
+  }
+}
 
 /** Opens a named pipe for reading until the scope closes; a pipe that nobody writes to yet has no end yet. */
 const openPipe = (path: string): Effect.Effect<Net.Socket, SandboxError.SandboxError, Scope.Scope> =>
@@ -319,8 +327,7 @@ export const make = (
           ? {
               code: Number(ended.said.slice("exit ".length)),
               elapsed: Duration.nanos(ended.at - started.at),
-              userTime: difference(ended.user, started.user),
-              systemTime: difference(ended.system, started.system)
+              usage: usageBetween(started, ended)
             }
           : yield* fault(ended.said)
       }).pipe(
@@ -330,8 +337,7 @@ export const make = (
             Effect.map(Clock.currentTimeNanos, (now) => ({
               code: 128 + SIGKILL,
               elapsed: Duration.nanos(now - begun),
-              userTime: undefined,
-              systemTime: undefined
+              usage: {}
             }))
         ),
         Effect.intoDeferred(exit),

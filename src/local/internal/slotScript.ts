@@ -10,7 +10,7 @@
  *
  * Arguments: the slot's folder, the folder of the layers, the mountpoint. Standard input: one line a run, after the
  * worker has written the files of the run. Descriptor 3: `ready PID`; then for each run `start` and `exit CODE`, or
- * `fault REASON TEXT`, each followed by the two lines of `times`.
+ * `fault REASON TEXT`, each followed by this process's line of /proc.
  */
 export const slot = `
 slot=$1 layers=$2 mountpoint=$3
@@ -30,7 +30,10 @@ cd "$layers" || exit
 mkfifo -m 622 "$slot/out" "$slot/err" && mkfifo "$slot/info" "$slot/mapped" || exit
 printf 'ready %s\\n' "$pid" >&3
 
-report() { { printf '%s\\n' "$1"; times; } >&3; }
+report() {
+  read -r stat </proc/self/stat
+  printf '%s\\n%s\\n' "$1" "$stat" >&3
+}
 
 # Walks the path $2 from the folder $1 inside the image as its own root: absolute links start there, '..' ends there.
 # With $3 missing folders are made. Leaves where it came in $here; fails where the path does not lead on.

@@ -1,5 +1,6 @@
 /** The handlers of operations and their events. */
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
@@ -8,15 +9,36 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Caller } from "../../api/Account.js"
+import { ApiFailure } from "../../api/Failure.js"
 import type { OperationId } from "../../api/Images.js"
-import { OperationDetail, OperationMetadata, OperationSummary } from "../../api/Operations.js"
+import { OperationDetail, OperationMetadata, OperationSummary, ProcessResult } from "../../api/Operations.js"
 import { ContreeApi } from "../../ContreeApi.js"
 import { Engine } from "../Engine.js"
+import { EventLog } from "../EventLog.js"
+import { Instances } from "../Instances.js"
 import { OperationStore, type StoredOperation } from "../OperationStore.js"
-import { notFound, notYet, orInternal, window } from "./answers.js"
+import { notFound, orInternal, window } from "./answers.js"
 import { demand } from "./authorization.js"
 
 const decodeMetadata = Schema.decodeUnknown(OperationMetadata)
+
+const decodeResult = Schema.decodeUnknownOption(Schema.Struct({ result: ProcessResult }))
+
+const known = (value: number): Option.Option<number> => (value < 0 ? Option.none() : Option.some(value))
+
+/** What the operation's command consumed, as its result tells. */
+const consumptionOf = (operation: StoredOperation) => {
+  const resources = Option.map(decodeResult(operation.metadata), ({ result }) => result.resources)
+  return {
+    consumedCpu: Option.flatMap(resources, ({ systemCpuTime, userCpuTime }) =>
+      Option.map(
+        Option.zipWith(known(userCpuTime), known(systemCpuTime), (user, system) => user + system),
+        Duration.seconds
+      )
+    ),
+    consumedMemory: Option.flatMap(resources, ({ maxRss }) => known(maxRss))
+  }
+}
 
 const summaryOf = Effect.fnUntraced(function* (operation: StoredOperation) {
   // Strict readers need a duration at all times.
@@ -32,8 +54,7 @@ const summaryOf = Effect.fnUntraced(function* (operation: StoredOperation) {
     createdAt: Option.some(operation.createdAt),
     duration: Option.some(duration),
     imageSize: operation.imageSize,
-    consumedCpu: Option.none(),
-    consumedMemory: Option.none(),
+    ...consumptionOf(operation),
     imageId: operation.imageId,
     resultImageId: operation.resultImageId
   }
@@ -51,6 +72,43 @@ const detailOf = Effect.fnUntraced(function* (operation: StoredOperation) {
   })
 })
 
+const encodeDetail = Schema.encode(OperationDetail)
+
+const isOver = ({ status }: StoredOperation): boolean =>
+  status === "SUCCESS" || status === "FAILED" || status === "CANCELLED"
+
+/** An operation older than this is worth another look after a second; of a younger one nothing is said. */
+const young = Duration.seconds(2)
+
+/** The answer that shows an operation, with what its command has written so far where that is known. */
+const answer = Effect.fnUntraced(function* (
+  operation: StoredOperation,
+  partial: Option.Option<typeof ProcessResult.Type>
+) {
+  const detail = yield* detailOf(operation)
+  const shown = isOver(operation)
+    ? detail
+    : new OperationDetail({
+        ...detail,
+        metadata: Option.map(detail.metadata, (metadata) => ({
+          ...metadata,
+          result: Option.orElse(metadata.result, () => partial)
+        }))
+      })
+  return HttpServerResponse.unsafeJson(yield* Effect.orDie(encodeDetail(shown)), {
+    headers: isOver(operation) || Option.exists(detail.duration, Duration.lessThan(young)) ? {} : { "retry-after": "1" }
+  })
+})
+
+/** So long a follower waits for the first event before it is told to come back. */
+const firstEvent = Duration.seconds(10)
+
+const notStarted = (error: string) => new ApiFailure({ status: 425, error, retryAfterSeconds: 1 })
+
+/** Its work has ended, and its end could not be recorded. */
+const notReady = (id: OperationId) =>
+  new ApiFailure({ status: 410, error: `The log of operation ${id} is not ready yet`, retryAfterSeconds: 1 })
+
 /** However long a request prefers to wait. */
 const longestWait = Duration.minutes(1)
 
@@ -58,6 +116,8 @@ export const operationsGroup = HttpApiBuilder.group(ContreeApi, "operations", (h
   Effect.gen(function* () {
     const engine = yield* Engine
     const operations = yield* OperationStore
+    const logs = yield* EventLog
+    const instances = yield* Instances
     const closing = yield* Deferred.make<void>()
     // The server does not close before it has answered every request.
     yield* Effect.addFinalizer(() => Deferred.succeed(closing, undefined))
@@ -77,6 +137,16 @@ export const operationsGroup = HttpApiBuilder.group(ContreeApi, "operations", (h
               Effect.timeout(Duration.min(wait, longestWait)),
               Effect.ignore
             )
+    /** What the instance's own command has written so far. */
+    const partial = ({ id }: StoredOperation) =>
+      Effect.map(
+        instances.find(id),
+        Option.flatMap((instance) => instance.process(1))
+      ).pipe(
+        Effect.flatMap(
+          Option.match({ onNone: () => Effect.succeedNone, onSome: ({ result }) => Effect.asSome(result) })
+        )
+      )
     return handlers
       .handle("list", ({ urlParams }) =>
         Effect.all([Caller, window(urlParams)]).pipe(
@@ -89,22 +159,45 @@ export const operationsGroup = HttpApiBuilder.group(ContreeApi, "operations", (h
           orInternal
         )
       )
-      .handle("get", ({ headers, path }) =>
+      .handleRaw("get", ({ headers, path, urlParams }) =>
         Effect.gen(function* () {
           const { project } = yield* Caller
           const known = yield* existing(project, path.id)
-          return yield* detailOf(
-            headers.prefer === undefined || Option.isSome(known.duration)
+          const operation =
+            headers.prefer === undefined || isOver(known)
               ? known
               : yield* Effect.zipRight(preferred(path.id, headers.prefer), existing(project, path.id))
-          )
+          return yield* answer(operation, urlParams.inflight === true ? yield* partial(operation) : Option.none())
         }).pipe(orInternal)
       )
       .handle("cancel", ({ path }) =>
         orInternal(Effect.flatMap(Caller, ({ project }) => engine.cancel(project, path.id)))
       )
-      .handle("events", ({ urlParams }) =>
-        Effect.zipRight(urlParams.follow === true ? demand("spawn", "spawn_disposable") : Effect.void, notYet)
+      .handleRaw("events", ({ headers, path, urlParams }) =>
+        Effect.gen(function* () {
+          if (urlParams.follow === true) yield* demand("spawn", "spawn_disposable")
+          const { project } = yield* Caller
+          const operation = yield* existing(project, path.id)
+          if (!isOver(operation)) {
+            const begun = yield* Effect.raceFirst(
+              logs.begun(path.id, urlParams.follow === true ? firstEvent : Duration.zero),
+              Effect.as(Deferred.await(closing), false)
+            )
+            if (begun === false) return yield* notStarted(`Operation ${path.id} waits for its turn`)
+          }
+          // It may have ended in the meantime, and what is not at work is told from its record.
+          const now = yield* existing(project, path.id)
+          if (!isOver(now) && (yield* logs.begun(path.id, Duration.zero)) === "gone") return yield* notReady(path.id)
+          return HttpServerResponse.stream(
+            logs.frames(now, {
+              // A log is never shown without its end once the operation is over.
+              follow: urlParams.follow === true || isOver(now),
+              since: headers.lastEventId ?? urlParams.since,
+              spid: urlParams.spid
+            }),
+            { contentType: "text/event-stream", headers: { "cache-control": "no-cache", "x-accel-buffering": "no" } }
+          )
+        }).pipe(orInternal)
       )
   })
 )

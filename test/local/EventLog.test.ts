@@ -1,0 +1,303 @@
+import { FileSystem } from "@effect/platform"
+import { NodeContext, NodeHttpClient } from "@effect/platform-node"
+import { assert, layer as suite } from "@effect/vitest"
+import { Context, Duration, Effect, Exit, Layer, Schema, Scope } from "effect"
+import type { SpawnRequest } from "../../src/api/Instances.js"
+import { ContreeClient, layerWith } from "../../src/ContreeClient.js"
+import * as Image from "../../src/Image.js"
+import * as EngineConfig from "../../src/local/EngineConfig.js"
+import * as EngineProcess from "../../src/local/internal/engineProcess.js"
+import * as Contree from "../fixtures/Contree.js"
+import { Registry } from "../fixtures/Registry.js"
+import * as Sse from "../fixtures/Sse.js"
+
+class Place extends Context.Tag("effect-contree/test/EventLogPlace")<
+  Place,
+  {
+    readonly url: string
+    readonly image: Image.Image
+    readonly dataDirectory: string
+    readonly restart: Effect.Effect<void>
+  }
+>() {}
+
+/** An engine over HTTP that can be started anew on its data folder. */
+const engine = Layer.unwrapScoped(
+  Effect.gen(function* () {
+    const registry = yield* Registry
+    const context = yield* Effect.context<NodeContext.NodeContext>()
+    const dataDirectory = `${yield* Contree.temporaryFolder}/data`
+    yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeDirectory(dataDirectory))
+    const settings = yield* Schema.decode(EngineConfig.EngineConfig)({
+      dataDirectory,
+      maxConcurrency: 2,
+      ...Contree.engineOptions(registry.address, dataDirectory)
+    })
+    const outer = yield* Effect.scope
+    let scope = yield* Scope.fork(outer, { _tag: "Sequential" })
+    let port = 0
+    const start = Effect.gen(function* () {
+      const worker = yield* EngineProcess.start(
+        { engine: settings, listen: { _tag: "Address", host: "127.0.0.1", port }, logLevel: "Info" },
+        () => Effect.void
+      ).pipe(Scope.extend(scope))
+      port = worker.port ?? 0
+    }).pipe(Effect.provide(context), Effect.orDie)
+    yield* start
+    const url = `http://127.0.0.1:${port}`
+    const client = layerWith({ baseUrl: url, wait: Contree.wait }).pipe(Layer.provide(NodeHttpClient.layerUndici))
+    const place = Effect.map(Effect.provide(Image.oci("busybox:latest"), client), (image) => ({
+      url: `${url}/v1`,
+      image,
+      dataDirectory,
+      restart: Effect.gen(function* () {
+        yield* Scope.close(scope, Exit.void)
+        scope = yield* Scope.fork(outer, { _tag: "Sequential" })
+        yield* start
+      })
+    }))
+    return Layer.merge(client, Layer.effect(Place, place))
+  })
+).pipe(Layer.provideMerge(Layer.mergeAll(Contree.busyboxRegistry, NodeContext.layer)))
+
+const spawn = (request: Partial<SpawnRequest>) =>
+  Effect.gen(function* () {
+    const { image, url } = yield* Place
+    const client = yield* ContreeClient
+    const id = yield* client.instances.spawn({ image: image.id, command: "true", shell: true, ...request })
+    return { id, events: `${url}/operations/${id}/events` }
+  })
+
+const types = (events: ReadonlyArray<Sse.EventData>) => events.map(({ type }) => type)
+
+const output = (events: ReadonlyArray<Sse.EventData>, type: string) =>
+  Buffer.concat(
+    events
+      .filter((event) => event.type === type)
+      .map(({ data }) => Buffer.from(String(data["value"]), data["encoding"] === "base64" ? "base64" : "latin1"))
+  )
+
+suite(engine, { excludeTestServices: true, timeout: "2 minutes" })("an event log", (it) => {
+  it.scoped("tells of a run from its start to its completion, with numbers from 0 upwards", () =>
+    Effect.gen(function* () {
+      const run = yield* spawn({
+        command: "echo out; echo oops >&2; exit 3",
+        env: { API_TOKEN: "hush", NAME: "value" },
+        stdin: { bytes: new TextEncoder().encode("given"), close: true }
+      })
+      const events = yield* Sse.all(`${run.events}?follow=1`)
+      assert.deepStrictEqual(types(events).slice(0, 3), ["init", "spawn", "stdin"])
+      assert.deepStrictEqual(types(events).slice(3, 5).sort(), ["stderr", "stdout"])
+      assert.deepStrictEqual(types(events).slice(5), ["exit", "shutdown", "completion"])
+      assert.deepStrictEqual(
+        events.map(({ id }) => id),
+        events.map((_, index) => index)
+      )
+      assert.deepStrictEqual(
+        events.map(({ spid }) => spid),
+        [0, 1, 1, 1, 1, 1, 0, undefined]
+      )
+      const [init, started] = events
+      for (const key of ["started_at", "runtime_path", "verbose", "init_pid", "kernel", "boot_id"]) {
+        assert.property(init?.data, key)
+      }
+      assert.deepInclude(started?.data, { command: "echo out; echo oops >&2; exit 3", shell: true, uid: 0, cwd: "/" })
+      assert.deepInclude(started?.data["env"], { API_TOKEN: "<MASKED>", NAME: "value" })
+      assert.strictEqual(output(events, "stdout").toString(), "out\n")
+      assert.strictEqual(output(events, "stdin").toString(), "given")
+      const exit = events.find(({ type }) => type === "exit")?.data
+      assert.deepInclude(exit, { code: 3, signal: -1, timed_out: false })
+      assert.property(exit?.["resources"], "user_time_us")
+      assert.deepInclude(events.at(-1)?.data, { status: "SUCCESS", error: null })
+      // The record is there before the last event is.
+      assert.deepStrictEqual(yield* Sse.all(run.events), events)
+    })
+  )
+
+  it.scoped("is followed from where a reader left off, and by process", () =>
+    Effect.gen(function* () {
+      const run = yield* spawn({ command: "echo a; sleep 0.2; echo b" })
+      const events = yield* Sse.all(`${run.events}?follow`)
+      assert.deepStrictEqual(yield* Sse.all(`${run.events}?since=2`), events.slice(3))
+      assert.deepStrictEqual(
+        yield* Sse.all(`${run.events}?since=0&follow=1`, { "last-event-id": "3" }),
+        events.slice(4)
+      )
+      assert.deepStrictEqual(types(yield* Sse.all(`${run.events}?spid=1`)), [
+        "spawn",
+        "stdout",
+        "stdout",
+        "exit",
+        "completion"
+      ])
+      assert.deepStrictEqual(yield* Sse.all(`${run.events}?since=100000`), [])
+    })
+  )
+
+  it.scoped("brings output as it is written, to every follower", () =>
+    Effect.gen(function* () {
+      const run = yield* spawn({
+        command: "read line; echo $line; sleep 1000",
+        stdin: { bytes: Buffer.from("hi\n"), close: true }
+      })
+      const streams = yield* Effect.forEach(Array.from({ length: 50 }), () => Sse.open(`${run.events}?follow=1`), {
+        concurrency: 50
+      })
+      yield* Effect.forEach(
+        streams,
+        (stream) =>
+          Effect.repeat(stream.next, {
+            until: (frame) =>
+              frame !== "end" && frame.event === "stdout" && Sse.decode(frame.data ?? "").data["value"] === "hi\n"
+          }),
+        { concurrency: 50 }
+      )
+      const client = yield* ContreeClient
+      yield* client.operations.cancel(run.id)
+      const last = yield* Effect.forEach(
+        streams,
+        (stream) => {
+          const seen: Array<string | undefined> = []
+          return Effect.repeat(
+            Effect.tap(stream.next, (frame) => Effect.sync(() => frame !== "end" && seen.push(frame.event))),
+            { until: (frame) => frame === "end" }
+          ).pipe(Effect.as(seen))
+        },
+        { concurrency: 50 }
+      )
+      for (const seen of last) assert.deepStrictEqual(seen, ["shutdown", "completion"], String(seen))
+      assert.deepInclude((yield* Sse.all(run.events)).at(-1)?.data, { status: "CANCELLED" })
+    })
+  )
+
+  it.scoped("cuts each stream at its limit and says so at its end", () =>
+    Effect.gen(function* () {
+      const run = yield* spawn({ command: "seq 1 20000; echo short >&2", truncateOutputAt: 10_000 })
+      const events = yield* Sse.all(`${run.events}?follow=1`)
+      assert.strictEqual(output(events, "stdout").length, 10_000)
+      assert.strictEqual(output(events, "stderr").toString(), "short\n")
+      const cut = events.filter(({ type }) => type === "truncated")
+      assert.deepStrictEqual(
+        cut.map(({ data, spid }) => [spid, data]),
+        [[1, { stream: "stdout", bytes_emitted: 10_000, bytes_dropped: 108_894 - 10_000 }]]
+      )
+      for (const { data } of events.filter(({ type }) => type === "stdout")) {
+        assert.isAtMost(String(data["value"]).length, 8192)
+      }
+    })
+  )
+
+  it.scoped("holds bytes that are no text", () =>
+    Effect.gen(function* () {
+      const run = yield* spawn({ command: "printf 'a\\377\\0b'" })
+      const events = yield* Sse.all(`${run.events}?follow=1`)
+      assert.deepStrictEqual([...output(events, "stdout")], [0x61, 0xff, 0, 0x62])
+      assert.deepInclude(events.find(({ type }) => type === "stdout")?.data, { encoding: "base64", truncated: false })
+    })
+  )
+
+  it.scoped("says when a command hit its time limit", () =>
+    Effect.gen(function* () {
+      const run = yield* spawn({ command: "sleep 1000", timeout: Duration.seconds(1) })
+      const events = yield* Sse.all(`${run.events}?follow=1`)
+      assert.deepInclude(events.find(({ type }) => type === "exit")?.data, { code: -1, signal: 9, timed_out: true })
+      assert.deepInclude(events.find(({ type }) => type === "shutdown")?.data, { reason: "timeout" })
+    })
+  )
+
+  it.scoped("is there for an import too", () =>
+    Effect.gen(function* () {
+      const { url } = yield* Place
+      const client = yield* ContreeClient
+      const id = yield* client.images.import({ registry: { url: "docker://docker.io/library/busybox:latest" } })
+      const events = yield* Sse.all(`${url}/operations/${id}/events?follow=1`)
+      assert.deepStrictEqual(types(events), ["init", "completion"])
+      const failing = yield* client.images.import({ registry: { url: "docker://docker.io/library/none:latest" } })
+      const end = (yield* Sse.all(`${url}/operations/${failing}/events?follow=1`)).at(-1)
+      assert.deepInclude(end?.data, { status: "FAILED", result_image_uuid: null })
+    })
+  )
+
+  it.scoped("refuses what is not there, and what is no number", () =>
+    Effect.gen(function* () {
+      const { url } = yield* Place
+      const run = yield* spawn({})
+      yield* Sse.all(`${run.events}?follow=1`)
+      const status = (address: string, headers?: Record<string, string>) =>
+        Effect.map(Effect.flip(Sse.open(address, headers)), ({ status }) => status)
+      assert.strictEqual(yield* status(`${url}/operations/00000000-0000-4000-8000-000000000000/events`), 404)
+      for (const query of ["since=x", "since=-1", "spid=1.5", "spid=x"]) {
+        assert.strictEqual(yield* status(`${run.events}?${query}`), 400)
+      }
+      assert.strictEqual(yield* status(run.events, { "last-event-id": "x" }), 400)
+    })
+  )
+
+  it.scoped("is too early for an operation that waits for its turn", () =>
+    Effect.gen(function* () {
+      const busy = [yield* spawn({ command: "sleep 1000" }), yield* spawn({ command: "sleep 1000" })]
+      const waiting = yield* spawn({ command: "echo late" })
+      const refused = yield* Effect.flip(Sse.open(waiting.events))
+      assert.strictEqual(refused.status, 425)
+      // A follower has patience.
+      const client = yield* ContreeClient
+      const [events] = yield* Effect.all(
+        [
+          Sse.all(`${waiting.events}?follow=1`),
+          Effect.delay(
+            Effect.forEach(busy, ({ id }) => client.operations.cancel(id)),
+            "200 millis"
+          )
+        ],
+        { concurrency: 2 }
+      )
+      assert.strictEqual(output(events, "stdout").toString(), "late\n")
+    })
+  )
+
+  it.scoped("is there after a restart, and is closed for what the restart has ended", () =>
+    Effect.gen(function* () {
+      const { dataDirectory, restart } = yield* Place
+      const fs = yield* FileSystem.FileSystem
+      const over = yield* spawn({ command: "echo kept" })
+      const before = yield* Sse.all(`${over.events}?follow=1`)
+      const open = yield* spawn({ command: "echo begun; sleep 1000" })
+      const stream = yield* Sse.open(`${open.events}?follow=1`)
+      yield* Effect.repeat(stream.next, { until: (frame) => frame === "end" || frame.event === "stdout" })
+      const log = `${dataDirectory}/e/${open.id}`
+      const written = yield* fs.readFileString(log)
+      yield* restart
+      assert.deepStrictEqual(yield* Sse.all(over.events), before)
+      const closed = yield* Sse.all(open.events)
+      assert.deepInclude(closed.at(-1), { type: "completion" })
+      assert.deepInclude(closed.at(-1)?.data, { status: "FAILED" })
+      // As a power cut would leave it: without its end, and torn.
+      yield* fs.writeFileString(log, `${written}id: 3\nevent: std`)
+      const repaired = yield* Sse.all(`${open.events}?follow=1`)
+      assert.deepStrictEqual(types(repaired), ["init", "spawn", "stdout", "completion"])
+      assert.deepStrictEqual(yield* Sse.all(open.events), repaired)
+      yield* fs.remove(log)
+      assert.deepStrictEqual(types(yield* Sse.all(open.events)), ["completion"])
+    })
+  )
+
+  it.scoped("shows what a command has written so far, with the operation", () =>
+    Effect.gen(function* () {
+      const { url } = yield* Place
+      const client = yield* ContreeClient
+      const run = yield* spawn({ command: "echo half; sleep 1000" })
+      const stream = yield* Sse.open(`${run.events}?follow=1`)
+      yield* Effect.repeat(stream.next, { until: (frame) => frame === "end" || frame.event === "stdout" })
+      const get = (query: string) =>
+        Effect.promise(() => fetch(`${url}/operations/${run.id}${query}`).then((answer) => answer.json()))
+      assert.isNull((yield* get("")).metadata.result)
+      const partial = yield* get("?inflight=1")
+      assert.deepInclude(partial.metadata.result.stdout, { value: "half\n", encoding: "ascii" })
+      assert.deepInclude(partial.metadata.result.state, { exit_code: -1, signal: -1 })
+      assert.isNumber(partial.duration)
+      yield* client.operations.cancel(run.id)
+      const again = yield* Effect.promise(() => fetch(`${url}/operations/${run.id}`, { method: "DELETE" }))
+      assert.strictEqual(again.status, 409)
+    })
+  )
+})
