@@ -12,14 +12,17 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { createRequire } from "node:module"
+import { df } from "./df.js"
 import { doctor } from "./doctor.js"
+import { fsck } from "./fsck.js"
+import { gc } from "./gc.js"
 import { serve } from "./serve.js"
 
 const { version } = createRequire(import.meta.url)("../../package.json")
 
 const program = Command.make("effect-contree").pipe(
   Command.withDescription("ConTree sandboxes on this machine"),
-  Command.withSubcommands([serve, doctor])
+  Command.withSubcommands([serve, doctor, gc, fsck, df])
 )
 
 const main = Command.run(program, { name: "effect-contree", version })

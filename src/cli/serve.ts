@@ -8,6 +8,7 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Config from "effect/Config"
 import * as Console from "effect/Console"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -16,6 +17,7 @@ import * as AccessToken from "../local/AccessToken.js"
 import * as EngineConfig from "../local/EngineConfig.js"
 import { EngineError } from "../local/EngineError.js"
 import * as EngineProcess from "../local/internal/engineProcess.js"
+import { age } from "./age.js"
 
 const options = {
   host: Options.text("host").pipe(
@@ -66,6 +68,14 @@ const options = {
   ),
   maxQueued: Options.integer("max-queued").pipe(
     Options.withDescription("Operations of one project that may wait (CONTREE_MAX_QUEUED; default: no bound)"),
+    Options.optional
+  ),
+  gcInterval: age("gc-interval").pipe(
+    Options.withDescription("Free images that nobody needs this often, such as 1h (default: never)"),
+    Options.optional
+  ),
+  gcKeepRecent: age("gc-keep-recent").pipe(
+    Options.withDescription("Images made or used within this time stay (default 7d)"),
     Options.optional
   ),
   durability: Options.choice("durability", EngineConfig.Durability.literals).pipe(
@@ -136,6 +146,14 @@ export const serve = Command.make("serve", options, (given) =>
       }),
       ...Option.match(given.maxQueued, { onNone: () => ({}), onSome: (maxQueued) => ({ maxQueued }) }),
       ...Option.match(given.publicProject, { onNone: () => ({}), onSome: (publicProject) => ({ publicProject }) }),
+      ...Option.match(given.gcInterval, {
+        onNone: () => ({}),
+        onSome: (interval) => ({ gcIntervalSeconds: Duration.toSeconds(interval) })
+      }),
+      ...Option.match(given.gcKeepRecent, {
+        onNone: () => ({}),
+        onSome: (age) => ({ gcKeepRecentSeconds: Duration.toSeconds(age) })
+      }),
       ...Option.match(given.durability, { onNone: () => ({}), onSome: (durability) => ({ durability }) })
     })
     yield* Effect.mapError(fs.makeDirectory(directory, { recursive: true, mode: 0o700 }), (error) =>

@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as LibsqlClient from "@effect/sql-libsql/LibsqlClient"
 import * as Migrator from "@effect/sql/Migrator"
@@ -31,6 +32,10 @@ export class DatabaseError extends Schema.TaggedError<DatabaseError>("effect-con
     cause: Schema.optional(Schema.Defect)
   }
 ) {
+  /** Whether it may be otherwise soon: another process has the file, or the disk is full. */
+  get transient(): boolean {
+    return /^SQLITE_(FULL|BUSY|IOERR)/.test(codeOf(this.cause))
+  }
   override get message(): string {
     return `The engine's database could not ${this.operation}: ${this.detail}. ${this.suggestion}`
   }
@@ -96,6 +101,22 @@ const lock = (directory: string, url: string) =>
           : openFailed(cause)
     })
   )
+
+/** A new database beside layers would make garbage of them all. */
+const ensureNotLost = Effect.fnUntraced(function* (directory: string) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const exists = yield* Effect.orElseSucceed(fs.exists(path.join(directory, "contree.db")), () => true)
+  if (exists) return
+  const layers = yield* Effect.orElseSucceed(fs.readDirectory(path.join(directory, "l")), () => [])
+  if (layers.length > 0) {
+    return yield* new DatabaseError({
+      operation: "be opened",
+      detail: `${directory} has layers of images and no contree.db that lists them`,
+      suggestion: "Restore the file contree.db from a copy, or move the data folder away and import again"
+    })
+  }
+})
 
 const migrations = Migrator.fromRecord({
   "0001_images_tags_operations": Effect.gen(function* () {
@@ -186,11 +207,12 @@ const migrations = Migrator.fromRecord({
 export const layer = (
   directory: string,
   options: { readonly durability?: Durability | undefined } = {}
-): Layer.Layer<SqlClient.SqlClient, DatabaseError, Path.Path> =>
+): Layer.Layer<SqlClient.SqlClient, DatabaseError, FileSystem.FileSystem | Path.Path> =>
   Layer.unwrapScoped(
     Effect.gen(function* () {
       const path = yield* Path.Path
       yield* lock(directory, `file:${path.join(directory, "engine.lock")}`)
+      yield* ensureNotLost(directory)
       const liveClient = yield* open(`file:${path.join(directory, "contree.db")}`)
       const prepare = Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
@@ -205,5 +227,25 @@ export const layer = (
         })
       )
       return Layer.tap(LibsqlClient.layer({ liveClient }), (context) => Effect.provide(prepare, context))
+    })
+  )
+
+/**
+ * The database for reading, beside an engine that may have it open. It must be of the present form.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const readerLayer = (directory: string): Layer.Layer<SqlClient.SqlClient, DatabaseError, Path.Path> =>
+  Layer.unwrapScoped(
+    Effect.gen(function* () {
+      const path = yield* Path.Path
+      const liveClient = yield* open(`file:${path.join(directory, "contree.db")}`)
+      return Layer.tap(LibsqlClient.layer({ liveClient }), (context) =>
+        Effect.gen(function* () {
+          const sql = yield* SqlClient.SqlClient
+          yield* sql`PRAGMA query_only = ON`
+        }).pipe(Effect.mapError(failed("be opened")), Effect.provide(context))
+      )
     })
   )

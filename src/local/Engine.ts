@@ -17,6 +17,7 @@ import * as HashMap from "effect/HashMap"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Ref from "effect/Ref"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { ApiFailure } from "../api/Failure.js"
@@ -166,6 +167,7 @@ export const make = Effect.fnUntraced(function* (
   ) {
     const credentials = request.registry.credentials
     const remote = yield* importer.resolve(reference, { credentials })
+    yield* images.disown(remote.digest, layers.has)
     const known = yield* images.byDigest(operation.project, remote.digest)
     const id = yield* Option.match(known, {
       onSome: (image) => Effect.succeed(image.id),
@@ -273,7 +275,19 @@ export const make = Effect.fnUntraced(function* (
     if (outcome.status === "FAILED") {
       yield* Effect.logInfo(`operation ${operation.id} failed: ${Option.getOrElse(outcome.error, () => "")}`)
     }
-    yield* operations.finish(operation.id, outcome)
+    const record = operations.finish(operation.id, outcome)
+    // On a full disk it waits for room; an engine that is stopped meanwhile has failed the operation by its next start.
+    yield* Effect.catchIf(
+      record,
+      ({ transient }) => transient,
+      (error) =>
+        Effect.logWarning(`the end of operation ${operation.id} waits to be recorded`, error).pipe(
+          Effect.zipRight(
+            Effect.retry(record, { schedule: Schedule.spaced("1 second"), while: ({ transient }) => transient })
+          ),
+          Effect.interruptible
+        )
+    )
     return new StoredOperation({ ...operation, ...outcome })
   })
 

@@ -66,6 +66,8 @@ const default_ = <A>(value: A) => ({ default: () => value })
  * - `maxQueued`: how many operations of one project may wait; a request beyond it is answered 429. No bound unless set.
  * - `durability`: `process` (default) keeps what was acknowledged however the engine ends; `power` also syncs it to the
  *   disk before the acknowledgement, for a power cut.
+ * - `gcIntervalSeconds`: how often images that nobody needs are freed while the engine runs; never unless set.
+ * - `gcKeepRecentSeconds`: which of them stay, see `GarbageCollector`, default 7 days.
  * - `squashDepth`: an image with more layers above its base than this has them squashed into one, default 48.
  * - `defaultRunTimeoutSeconds`, `maxRunTimeoutSeconds`: how long a command may run when it does not say, default
  *   60 s, and at most, default 3600 s.
@@ -87,6 +89,8 @@ export const EngineConfig = Schema.Struct({
   maxImportConcurrency: Schema.optionalWith(Schema.Int.pipe(Schema.between(1, 64)), default_(4)),
   maxQueued: Schema.optional(Schema.Int.pipe(Schema.positive())),
   durability: Schema.optionalWith(Durability, default_("process" as const)),
+  gcIntervalSeconds: Schema.optional(Schema.Int.pipe(Schema.positive())),
+  gcKeepRecentSeconds: Schema.optionalWith(Schema.Int.pipe(Schema.nonNegative()), default_(604_800)),
   squashDepth: Schema.optionalWith(Schema.Int.pipe(Schema.between(2, 200)), default_(48)),
   defaultRunTimeoutSeconds: Schema.optionalWith(Schema.Int.pipe(Schema.positive()), default_(60)),
   maxRunTimeoutSeconds: Schema.optionalWith(Schema.Int.pipe(Schema.positive()), default_(3600)),

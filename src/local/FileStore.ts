@@ -13,7 +13,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Option from "effect/Option"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -104,8 +104,22 @@ export declare namespace FileStore {
     readonly list: (project: string, filter: FileFilter) => Effect.Effect<ReadonlyArray<StoredFile>, DatabaseError>
     /** The absolute path of a file's content, for reading only: other projects may share it. */
     readonly path: (file: StoredFile) => string
+    /**
+     * Forgets the files of all projects that were uploaded last before a time, unless an operation that is not over
+     * names them, and gives their number and the bytes of the contents that go with them. Without `apply` they stay.
+     */
+    readonly forget: (options: {
+      readonly before: number
+      readonly apply: boolean
+    }) => Effect.Effect<
+      { readonly files: number; readonly bytes: number },
+      DatabaseError | FileStoreError.FileStoreError
+    >
   }
 }
+
+/** For how many milliseconds a content may be there and not yet listed. */
+const SETTLING = 60_000
 
 const isDigest = Schema.is(Schema.typeSchema(Sha256))
 
@@ -212,6 +226,7 @@ export const make = Effect.fnUntraced(function* (
     execute: ({ project, sha256 }) =>
       sql`SELECT ${columns} FROM files WHERE project = ${project} AND sha256 = ${sha256}`
   })
+  const decodeContents = Schema.decodeUnknown(Schema.Array(Schema.Struct({ sha256: Sha256, size: Schema.Int })))
   const decodeFiles = Schema.decodeUnknown(Schema.Array(StoredFile))
 
   const upload: FileStore.Service["upload"] = Effect.fn("FileStore.upload")(function* (
@@ -240,8 +255,43 @@ export const make = Effect.fnUntraced(function* (
     )
   })
 
+  const forget: FileStore.Service["forget"] = Effect.fn("FileStore.forget")(
+    function* ({ apply, before }) {
+      const unneeded = sql`updated_at < ${before} AND NOT EXISTS (SELECT 1 FROM operations
+      WHERE status IN ('PENDING', 'ASSIGNED', 'EXECUTING') AND instr(operations.metadata, files.id) > 0)`
+      const rows = yield* decodeContents(
+        yield* apply
+          ? sql`DELETE FROM files WHERE ${unneeded} RETURNING sha256, size`
+          : sql`SELECT sha256, size FROM files WHERE ${unneeded}`
+      )
+      const stay = yield* decodeContents(
+        yield* apply
+          ? sql`SELECT DISTINCT sha256, size FROM files`
+          : sql`SELECT DISTINCT sha256, size FROM files WHERE NOT (${unneeded})`
+      )
+      const listed = new Set(stay.map(({ sha256 }) => sha256))
+      const gone = new Map(rows.filter(({ sha256 }) => !listed.has(sha256)).map(({ sha256, size }) => [sha256, size]))
+      const settled = (yield* Clock.currentTimeMillis) - SETTLING
+      let bytes = 0
+      for (const [sha256, size] of gone) {
+        bytes += size
+        // One that an upload has just put there again is about to be listed.
+        const modified = yield* Effect.option(Effect.map(fs.stat(contentPath(sha256)), ({ mtime }) => mtime))
+        const isOld = Option.exists(Option.flatten(modified), (time) => time.getTime() < settled)
+        if (apply && isOld) yield* fs.remove(contentPath(sha256), { force: true })
+      }
+      return { files: rows.length, bytes }
+    },
+    Effect.mapError((error) =>
+      error._tag === "SqlError" || error._tag === "ParseError"
+        ? failed("forget files")(error)
+        : FileStoreError.fromPlatform(error)
+    )
+  )
+
   return {
     upload,
+    forget,
     byId: (project, id) => Effect.mapError(findById({ project, id }), failed("read a file")),
     byDigest: (project, sha256) => Effect.mapError(findByDigest({ project, sha256 }), failed("read a file")),
     list: (project, filter) => {

@@ -106,6 +106,14 @@ export declare namespace ImageStore {
     /** The image of the project itself that was imported last from a manifest with this digest. */
     readonly byDigest: (project: string, digest: string) => Effect.Effect<Option.Option<StoredImage>, DatabaseError>
     /**
+     * No longer takes images of any project for the manifest with this digest that lack a layer, so that an import
+     * pulls it anew.
+     */
+    readonly disown: <E, R>(
+      digest: string,
+      has: (layer: LayerName) => Effect.Effect<boolean, E, R>
+    ) => Effect.Effect<void, E | DatabaseError, R>
+    /**
      * Makes an image of the project from the layers of another project's import of the same manifest; `false` says that
      * there is none.
      */
@@ -219,6 +227,11 @@ export const make = Effect.fnUntraced(function* (
     execute: ([project, digest]) => sql`SELECT ${columns(project)}, ${latestTag(project)} AS tag FROM images
       WHERE digest = ${digest} AND project = ${project} ORDER BY seq DESC LIMIT 1`
   })
+  const chainsOf = SqlSchema.findAll({
+    Request: Schema.String,
+    Result: Schema.Struct({ id: Schema.String, chain: StoredImage.fields.chain }),
+    execute: (digest) => sql`SELECT id, chain FROM images WHERE digest = ${digest}`
+  })
   const decodeImages = Schema.decodeUnknown(Schema.Array(StoredImage))
 
   // The tag column of a row is that of the filter where there is one, else the tag that the image got last.
@@ -254,6 +267,14 @@ export const make = Effect.fnUntraced(function* (
     byId: (project, id) => Effect.mapError(findById([project, id]), failed("read an image")),
     byTag: (project, tag) => Effect.mapError(findByTag([project, tag]), failed("read a tag")),
     byDigest: (project, digest) => Effect.mapError(findByDigest([project, digest]), failed("read an image")),
+    disown: Effect.fnUntraced(function* (digest, has) {
+      const rows = yield* Effect.mapError(chainsOf(digest), failed("read an image"))
+      for (const { chain, id } of rows) {
+        if (yield* Effect.every(chain, has)) continue
+        yield* Effect.logWarning(`image ${id} lacks a layer; its next import pulls it anew`)
+        yield* Effect.mapError(sql`UPDATE images SET digest = NULL WHERE id = ${id}`, failed("disown an image"))
+      }
+    }),
     // One statement, so that the layers cannot go between their being found and their being listed.
     adopt: ({ id, operationId, project }, digest) =>
       Effect.flatMap(

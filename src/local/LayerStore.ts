@@ -131,6 +131,8 @@ export declare namespace LayerStore {
     readonly directory: string
     /** The absolute path of a layer. */
     readonly path: (layer: LayerName) => string
+    /** Whether the layer is there. */
+    readonly has: (layer: LayerName) => Effect.Effect<boolean, LayerStoreError.LayerStoreError>
     /** The layers there are now. */
     readonly layers: Effect.Effect<HashSet.HashSet<LayerName>, LayerStoreError.LayerStoreError>
     /** A folder for a run over a chain with this topmost layer, whose root's mode, owner and time the upper takes. */
@@ -354,6 +356,12 @@ export const make = <E, R>(
     return {
       directory: Tree.display(layers),
       path: (layer) => Tree.display(Tree.join(layers, layer)),
+      has: (layer) =>
+        Effect.catchIf(
+          Effect.as(Tree.lstat(Tree.join(layers, layer)), true),
+          (error) => error.reason === "Missing",
+          () => Effect.succeed(false)
+        ),
       layers: Effect.map(listLayers, HashSet.fromIterable),
       newRun,
       isEmpty,

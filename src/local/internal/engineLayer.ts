@@ -2,13 +2,16 @@
  * The parts of the engine put together for one data folder, inside the worker's mount namespace.
  */
 import * as Path from "@effect/platform/Path"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
 import * as Database from "../Database.js"
 import * as Engine from "../Engine.js"
 import type { EngineConfig } from "../EngineConfig.js"
 import * as EventLog from "../EventLog.js"
 import * as FileStore from "../FileStore.js"
+import * as GarbageCollector from "../GarbageCollector.js"
 import * as ImageStore from "../ImageStore.js"
 import * as Importer from "../Importer.js"
 import * as Instances from "../Instances.js"
@@ -33,10 +36,31 @@ const importer = (directory: string) =>
     )
   )
 
+/** Frees what nobody needs from time to time, where that is asked for. */
+const collecting = (config: EngineConfig) =>
+  config.gcIntervalSeconds === undefined
+    ? Layer.empty
+    : GarbageCollector.collect({
+        apply: true,
+        keepRecent: Duration.seconds(config.gcKeepRecentSeconds),
+        publicProject: config.publicProject
+      }).pipe(
+        Effect.flatMap((garbage) =>
+          garbage.images === 0
+            ? Effect.void
+            : Effect.logInfo(`freed ${garbage.images} images and ${garbage.layers} layers, ${garbage.layerBytes} bytes`)
+        ),
+        Effect.catchAll((error) => Effect.logWarning("what nobody needs could not be freed", error)),
+        Effect.schedule(Schedule.spaced(Duration.seconds(config.gcIntervalSeconds))),
+        Effect.forkScoped,
+        Layer.scopedDiscard
+      )
+
 /** `keep` names the paths that the worker's program needs, so that no mount hides them. */
 export const layer = (config: EngineConfig, keep: ReadonlyArray<string>) => {
   const directory = config.dataDirectory
   return Engine.layer(config).pipe(
+    Layer.merge(collecting(config)),
     Layer.provideMerge(Squasher.layer(config.squashDepth)),
     Layer.provideMerge(
       Scheduler.layer({
@@ -64,11 +88,11 @@ export const layer = (config: EngineConfig, keep: ReadonlyArray<string>) => {
         FileStore.layer({ directory, maxUploadBytes: config.maxUploadBytes, durable: config.durability === "power" })
       )
     ),
-    Layer.provide(
+    Layer.provideMerge(
       LayerStore.layer({ directory, known: ImageStore.knownLayers, durable: config.durability === "power" })
     ),
     Layer.provide(MountNamespace.layer({ directory, keep })),
     // First of all: it says when another engine works on the folder, before that one's files are touched.
-    Layer.provide(Database.layer(directory, { durability: config.durability }))
+    Layer.provideMerge(Database.layer(directory, { durability: config.durability }))
   )
 }

@@ -90,6 +90,31 @@ export const writeText = (path: BytePath, text: string): Effect.Effect<void, Lay
     Fs.writeFile(p, text, { mode: 0o600, flush: true }, (error) => done(error, undefined))
   )
 
+const PIECE = 128 * 1024
+
+/** Reads a file to its end. */
+export const readThrough = (
+  path: BytePath,
+  use: (piece: Uint8Array) => void
+): Effect.Effect<void, LayerStoreError.LayerStoreError> =>
+  Effect.acquireUseRelease(
+    call<number>("open", path, (p, done) => Fs.open(p, "r", done)),
+    (descriptor) => {
+      const buffer = Buffer.allocUnsafe(PIECE)
+      const read: Effect.Effect<void, LayerStoreError.LayerStoreError> = Effect.flatMap(
+        call<number>("read", path, (_, done) => Fs.read(descriptor, buffer, 0, PIECE, null, done)),
+        (count) => {
+          if (count === 0) return Effect.void
+          use(buffer.subarray(0, count))
+          return read
+        }
+      )
+      return read
+    },
+    (descriptor) =>
+      call("close", path, (_, done) => Fs.close(descriptor, (error) => done(error, undefined))).pipe(Effect.ignore)
+  )
+
 /** Makes the names of a directory durable. */
 export const syncDirectory = (path: BytePath): Effect.Effect<void, LayerStoreError.LayerStoreError> =>
   Effect.acquireUseRelease(
