@@ -191,8 +191,9 @@ export declare namespace ContreeClient {
       readonly cancel: (id: OperationId) => Effect.Effect<boolean, RequestError>
       /**
        * The frames of one connection to the event stream: with `follow` until the operation is over, else what the log
-       * holds so far. `since` leaves out events up to that id, `spid` those of other processes. The end of the frames
-       * says nothing about the operation.
+       * holds so far. `since` leaves out events up to that id, and `lastEventId` too, which wins; `spid` those of other
+       * processes. The end of the frames says nothing about the operation, and no fault is repeated: see
+       * `Operation.events`.
        */
       readonly events: (
         id: OperationId,
@@ -201,6 +202,7 @@ export declare namespace ContreeClient {
               readonly follow?: boolean | undefined
               readonly since?: number | undefined
               readonly spid?: number | undefined
+              readonly lastEventId?: number | undefined
             }
           | undefined
       ) => Stream.Stream<EventFrame, RequestError>
@@ -262,6 +264,8 @@ export const make = Effect.fnUntraced(function* (
   const repetition: Repetition = { retry, retryBudget: yield* RetryPolicy.makeBudget(retry.budget) }
   const whole = Transport.make(http, config, repetition)
   const streaming = Transport.make(http, config, repetition, "streamed")
+  // Who follows events decides by the operation's state whether a connection is worth another.
+  const following = Transport.make(http, config, { ...repetition, retry: RetryPolicy.never }, "streamed")
   const idleLimit = Transport.idleLimit(config)
   const requests = yield* Call.requests
   const api = yield* HttpApiClient.makeWith(ContreeApi, {
@@ -283,11 +287,12 @@ export const make = Effect.fnUntraced(function* (
     where: RequestInfo,
     request: Effect.Effect<HttpClientRequest.HttpClientRequest, E2>,
     read: (body: Stream.Stream<Uint8Array, RequestError>) => Stream.Stream<A, E>,
-    attributes: Readonly<Record<string, unknown>>
+    attributes: Readonly<Record<string, unknown>>,
+    transport: Transport.Transport = streaming
   ) =>
     Stream.unwrap(
       Effect.gen(function* () {
-        const response = yield* Effect.flatMap(request, (request) => streaming.execute(request)).pipe(
+        const response = yield* Effect.flatMap(request, (request) => transport.execute(request)).pipe(
           Call.toRequestErrors(config, where)
         )
         return read(Bodies.arriving({ response, request: where, idleLimit, scrub: yield* scrub(config) }))
@@ -487,11 +492,16 @@ export const make = Effect.fnUntraced(function* (
         streamOf(
           "operations.events",
           { method: "GET", path: `/v1/operations/${id}/events` },
-          Call.requestOf(requests.operations.events({ path: { id }, urlParams: options, headers: {} })).pipe(
-            Effect.map(HttpClientRequest.setHeader("accept", "text/event-stream"))
-          ),
-          EventStream.frames,
-          { "contree.operation": id }
+          Call.requestOf(
+            requests.operations.events({
+              path: { id },
+              urlParams: { follow: options.follow, since: options.since, spid: options.spid },
+              headers: { lastEventId: options.lastEventId }
+            })
+          ).pipe(Effect.map(HttpClientRequest.setHeader("accept", "text/event-stream"))),
+          EventStream.frames({ method: "GET", path: `/v1/operations/${id}/events` }),
+          { "contree.operation": id },
+          following
         )
     },
     subprocesses: {

@@ -22,25 +22,27 @@
  */
 import * as Chunk from "effect/Chunk"
 import * as Data from "effect/Data"
-import type * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Pipeable from "effect/Pipeable"
 import type * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ImageKind, ImageRecord } from "./api/Images.js"
-import type { OperationDetail } from "./api/Operations.js"
 import * as Command from "./Command.js"
 import { ContreeClient } from "./ContreeClient.js"
 import type { RequestError, StartError, WaitError } from "./ContreeError.js"
-import * as ContreeError from "./ContreeError.js"
+import type * as ContreeError from "./ContreeError.js"
 import type { ImageId } from "./ImageId.js"
 import * as ImageRef from "./ImageRef.js"
 import * as ImageTag from "./ImageTag.js"
+import type { ExecError, Instance, StartOptions } from "./Instance.js"
 import type { InvalidImageRef } from "./InvalidImageRef.js"
 import { explainRefusal, locate, type Locator, lookUp } from "./internal/imageLocator.js"
+import { Image, imageOf, runOf } from "./internal/image.js"
+import * as Instances from "./internal/instance.js"
 import type { TimeWindow } from "./internal/listing.js"
 import * as Listing from "./internal/listing.js"
 import * as Spawn from "./internal/spawn.js"
@@ -48,21 +50,17 @@ import * as Operation from "./Operation.js"
 import * as Run from "./Run.js"
 import type { WaitPolicy } from "./WaitPolicy.js"
 
-/**
- * An image that the service knows: an immutable snapshot of a file system.
- *
- * `tag` is the tag under which it was found or made; an image may have more.
- *
- * @since 0.1.0
- * @category models
- */
-export class Image extends Pipeable.Class(
-  Data.TaggedClass("Image")<{
-    readonly id: ImageId
-    readonly tag: Option.Option<string>
-    readonly createdAt: Option.Option<DateTime.Utc>
-  }>
-) {}
+export {
+  /**
+   * An image that the service knows: an immutable snapshot of a file system.
+   *
+   * `tag` is the tag under which it was found or made; an image may have more.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  Image
+} from "./internal/image.js"
 
 /**
  * An image that nobody has looked at: a reference that is resolved when a command runs on it.
@@ -192,32 +190,6 @@ export interface ImportOptions {
   readonly wait?: WaitPolicy | undefined
 }
 
-const importedImage = (operation: OperationDetail): Effect.Effect<Image, ContreeError.UnexpectedResponse> =>
-  Option.match(resultImage(operation), {
-    onNone: () =>
-      Effect.fail(
-        new ContreeError.UnexpectedResponse({
-          request: { method: "GET", path: `/v1/operations/${operation.id}` },
-          detail: `Operation ${operation.id} succeeded without an image`,
-          suggestion: "Look at the operation's metadata; this is a fault of the server"
-        })
-      ),
-    onSome: (id) =>
-      Effect.succeed(
-        new Image({
-          id,
-          tag: Option.flatMap(operation.result, (result) => result.tag),
-          createdAt: operation.createdAt
-        })
-      )
-  })
-
-const resultImage = (operation: OperationDetail): Option.Option<ImageId> =>
-  Option.orElse(
-    Option.flatMap(operation.result, (result) => result.image),
-    () => operation.resultImageId
-  )
-
 /**
  * Imports an image from its registry, also when the service has it already: it always starts an operation.
  *
@@ -261,7 +233,7 @@ export const importFrom = Effect.fn("Image.importFrom")(function* (
       }),
     options.wait
   )
-  return yield* importedImage(operation)
+  return yield* imageOf(operation)
 })
 
 /**
@@ -342,22 +314,6 @@ export interface DisposableRunOptions {
   readonly wait?: WaitPolicy | undefined
 }
 
-const runResult = (operation: OperationDetail): Effect.Effect<Run.Run, ContreeError.UnexpectedResponse> =>
-  Option.match(
-    Option.flatMap(operation.metadata, (metadata) => metadata.result),
-    {
-      onNone: () =>
-        Effect.fail(
-          new ContreeError.UnexpectedResponse({
-            request: { method: "GET", path: `/v1/operations/${operation.id}` },
-            detail: `Operation ${operation.id} succeeded without a result`,
-            suggestion: "Look at the operation's metadata; this is a fault of the server"
-          })
-        ),
-      onSome: (result) => Effect.succeed(Run.fromProcessResult(operation.id, result, operation.duration))
-    }
-  )
-
 const runEither = Effect.fn("Image.run")(function* (
   image: Input,
   input: Command.Command | string,
@@ -381,11 +337,11 @@ const runEither = Effect.fn("Image.run")(function* (
       ),
     options.wait
   )
-  const run = yield* runResult(operation)
+  const run = yield* runOf(operation)
   yield* Effect.annotateCurrentSpan("contree.exit_code", run.exitCode)
   if (disposable) return run
 
-  const made = new Image({ ...(yield* importedImage(operation)), createdAt: Option.none() })
+  const made = new Image({ ...(yield* imageOf(operation)), createdAt: Option.none() })
   const kept: Run.Kept = { ...run, image: made }
   if (tag === undefined || !Run.succeeded(run)) return kept
   return { ...kept, image: under(tag, yield* client.images.tag(made.id, tag)) }
@@ -434,6 +390,57 @@ export const run: {
     options?: RunOptions | undefined
   ): Effect.Effect<Run.Kept, RunError, ContreeClient>
 } = dual((args) => typeof args[1] === "string" || Command.isCommand(args[1]), runEither)
+
+/**
+ * Starts a command on an image and does not wait for it: the instance is given while it runs. A string is a shell
+ * command. When the scope closes an instance that still runs is cancelled.
+ *
+ * With `stdin: "open"` it can be given input while it runs.
+ *
+ * @example
+ * ```ts
+ * import { Image } from "effect-contree"
+ * import { Console, Effect, Stream } from "effect"
+ *
+ * export const program = Effect.gen(function* () {
+ *   const shell = yield* Image.start("busybox:latest", "cat", { stdin: "open", disposable: true })
+ *   yield* Stream.make("hello\n", "world\n").pipe(Stream.run(shell.stdin))
+ *   yield* Stream.runForEach(shell.stdoutLines, Console.log)
+ *   return yield* shell.exit
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const start: {
+  (
+    command: Command.Command | string,
+    options?: StartOptions | undefined
+  ): (image: Input) => Effect.Effect<Instance, InvalidImageRef | ExecError, ContreeClient | Scope.Scope>
+  (
+    image: Input,
+    command: Command.Command | string,
+    options?: StartOptions | undefined
+  ): Effect.Effect<Instance, InvalidImageRef | ExecError, ContreeClient | Scope.Scope>
+} = dual(
+  (args) => typeof args[1] === "string" || Command.isCommand(args[1]),
+  Effect.fn("Image.start")(function* (
+    image: Input,
+    input: Command.Command | string,
+    options: StartOptions = {}
+  ): Effect.fn.Return<Instance, InvalidImageRef | ExecError, ContreeClient | Scope.Scope> {
+    const command = Command.isCommand(input) ? input : Command.shell(input)
+    const locator = yield* locate(image)
+    yield* Effect.annotateCurrentSpan("contree.image", locator._tag === "Id" ? locator.id : locator.tag)
+    const client = yield* ContreeClient
+    const request = yield* Spawn.prepare(locator, command, options.disposable === true, options.stdin === "open")
+    const spawn = Effect.catchAll(client.instances.spawn(request), explainRefusal(locator)).pipe(
+      Effect.provideService(ContreeClient, client)
+    )
+    return yield* Instances.start(client, spawn, options.wait ?? client.policy.wait)
+  })
+)
 
 const imageId = (image: Input): Effect.Effect<ImageId, InvalidImageRef | RequestError, ContreeClient> =>
   Effect.flatMap(locate(image), (locator) =>

@@ -8,6 +8,7 @@ import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import type { FileId } from "../api/Files.js"
 import type { SpawnRequest } from "../api/Instances.js"
+import type { ExecRequest } from "../api/Subprocesses.js"
 import type * as Command from "../Command.js"
 import { ContreeClient } from "../ContreeClient.js"
 import * as ContreeError from "../ContreeError.js"
@@ -84,7 +85,30 @@ const placement = (id: FileId, { gid, mode, uid }: FileUpload.Source) => ({
 const given = <A, B extends object>(value: Option.Option<A>, field: (value: A) => B): B | {} =>
   Option.match(value, { onNone: () => ({}), onSome: field })
 
-/** The request of a command: what it leaves open is left out, so that the contract's defaults hold. */
+/** What a process is started with, wherever. What the command leaves open is left out: the contract's defaults hold. */
+export const processRequest = (
+  command: Command.Command,
+  options: {
+    readonly stdin: Option.Option<{ readonly bytes: Uint8Array; readonly close: boolean }>
+    readonly outputLimitBytes: number
+  }
+): ExecRequest => {
+  const { program } = command
+  return {
+    ...(program._tag === "Shell"
+      ? { command: program.script, shell: true }
+      : { command: program.file, args: program.args, shell: false }),
+    ...(Object.keys(command.env).length === 0 ? {} : { env: command.env }),
+    ...given(command.workingDirectory, (cwd) => ({ cwd })),
+    ...given(command.user, (uid) => ({ uid })),
+    ...given(command.group, (gid) => ({ gid })),
+    ...given(options.stdin, (stdin) => ({ stdin })),
+    // Sent always, so that no server can flood the program with a default of its own.
+    truncateOutputAt: Option.getOrElse(command.outputLimitBytes, () => options.outputLimitBytes)
+  }
+}
+
+/** The request of a command on an image. */
 export const spawnRequest = (
   locator: Locator,
   command: Command.Command,
@@ -94,46 +118,52 @@ export const spawnRequest = (
     readonly files: NonNullable<SpawnRequest["files"]>
     readonly outputLimitBytes: number
   }
-): SpawnRequest => {
-  const { program } = command
-  return {
-    image: named(locator),
-    ...(program._tag === "Shell"
-      ? { command: program.script, shell: true }
-      : { command: program.file, args: program.args, shell: false }),
-    ...(Object.keys(command.env).length === 0 ? {} : { env: command.env }),
-    ...(command.preserveEnv ? { preserveEnv: true } : {}),
-    ...given(command.workingDirectory, (cwd) => ({ cwd })),
-    ...(command.preserveWorkingDirectory ? { preserveCwd: true } : {}),
-    ...given(command.user, (uid) => ({ uid })),
-    ...given(command.group, (gid) => ({ gid })),
-    ...given(command.hostname, (hostname) => ({ hostname })),
-    disposable: options.disposable,
-    ...given(options.stdin, (stdin) => ({ stdin })),
-    ...given(command.timeout, (timeout) => ({ timeout })),
-    ...(Object.keys(options.files).length === 0 ? {} : { files: options.files }),
-    ...given(command.maxLayerBytes, (maxLayerBytes) => ({ resourcesLimits: { maxLayerBytes } })),
-    ...(command.network ? {} : { networking: { enabled: false } }),
-    // Sent always, so that no server can flood the program with a default of its own.
-    truncateOutputAt: Option.getOrElse(command.outputLimitBytes, () => options.outputLimitBytes)
-  }
-}
+): SpawnRequest => ({
+  ...processRequest(command, options),
+  image: named(locator),
+  ...(command.preserveEnv ? { preserveEnv: true } : {}),
+  ...(command.preserveWorkingDirectory ? { preserveCwd: true } : {}),
+  ...given(command.hostname, (hostname) => ({ hostname })),
+  disposable: options.disposable,
+  ...given(command.timeout, (timeout) => ({ timeout })),
+  ...(Object.keys(options.files).length === 0 ? {} : { files: options.files }),
+  ...given(command.maxLayerBytes, (maxLayerBytes) => ({ resourcesLimits: { maxLayerBytes } })),
+  ...(command.network ? {} : { networking: { enabled: false } })
+})
 
-/** Gathers the input, uploads the files, and makes the request of a run that is one request. */
+/** The options of a command that belong to a new instance, by the names of their setters. */
+export const instanceOptions = (command: Command.Command): ReadonlyArray<string> =>
+  Object.entries({
+    timeout: Option.isSome(command.timeout),
+    files: Object.keys(command.files).length > 0,
+    hostname: Option.isSome(command.hostname),
+    preserveEnv: command.preserveEnv,
+    preserveWorkingDirectory: command.preserveWorkingDirectory,
+    maxLayerBytes: Option.isSome(command.maxLayerBytes),
+    withoutNetwork: !command.network
+  }).flatMap(([name, given]) => (given ? [name] : []))
+
+/** What a process reads at first; an input that stays open is named even where there is nothing yet. */
+export const stdinOf = (
+  command: Command.Command,
+  close: boolean
+): Effect.Effect<
+  Option.Option<{ readonly bytes: Uint8Array; readonly close: boolean }>,
+  ContreeError.InputFailed | ContreeError.RequestRejected
+> =>
+  Effect.transposeMapOption(
+    close ? command.stdin : Option.orElseSome(command.stdin, () => new Uint8Array(0)),
+    (input) => Effect.map(collectStdin(input), (bytes) => ({ bytes, close }))
+  )
+
+/** Gathers the input, uploads the files, and makes the request of a run; `open` keeps its input open. */
 export const prepare = Effect.fnUntraced(function* (
   locator: Locator,
   command: Command.Command,
-  disposable: boolean
+  disposable: boolean,
+  open = false
 ): Effect.fn.Return<SpawnRequest, FileUpload.UploadError, ContreeClient> {
-  const [stdin, files] = yield* Effect.all(
-    [
-      Effect.transposeMapOption(command.stdin, (input) =>
-        Effect.map(collectStdin(input), (bytes) => ({ bytes, close: true }))
-      ),
-      placeFiles(command.files)
-    ],
-    { concurrency: 2 }
-  )
+  const [stdin, files] = yield* Effect.all([stdinOf(command, !open), placeFiles(command.files)], { concurrency: 2 })
   const { policy } = yield* ContreeClient
   return spawnRequest(locator, command, { disposable, stdin, files, outputLimitBytes: policy.outputLimitBytes })
 })
