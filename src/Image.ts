@@ -20,10 +20,12 @@
  *
  * @since 0.1.0
  */
+import * as Array from "effect/Array"
 import * as Chunk from "effect/Chunk"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Pipeable from "effect/Pipeable"
@@ -35,11 +37,13 @@ import * as Command from "./Command.js"
 import { ContreeClient } from "./ContreeClient.js"
 import type { RequestError, StartError, WaitError } from "./ContreeError.js"
 import type * as ContreeError from "./ContreeError.js"
+import type * as FileUpload from "./FileUpload.js"
 import type { ImageId } from "./ImageId.js"
 import * as ImageRef from "./ImageRef.js"
 import * as ImageTag from "./ImageTag.js"
 import type { ExecError, Instance, StartOptions } from "./Instance.js"
 import type { InvalidImageRef } from "./InvalidImageRef.js"
+import * as Branching from "./internal/branching.js"
 import { explainRefusal, locate, type Locator, lookUp } from "./internal/imageLocator.js"
 import { Image, imageOf, runOf } from "./internal/image.js"
 import * as Instances from "./internal/instance.js"
@@ -441,6 +445,159 @@ export const start: {
     return yield* Instances.start(client, spawn, options.wait ?? client.policy.wait)
   })
 )
+
+/**
+ * Places files into an image and gives the image that has them: a kept run that does nothing else.
+ *
+ * @example
+ * ```ts
+ * import { Image } from "effect-contree"
+ *
+ * export const configured = Image.applyFiles("busybox:latest", { "/etc/motd": "hello\n" }, { tag: "greeter:latest" })
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const applyFiles: {
+  (
+    files: Readonly<Record<string, FileUpload.Input>>,
+    options?: Omit<RunOptions, "disposable"> | undefined
+  ): (image: Input) => Effect.Effect<Image, RunError | Run.CommandFailed, ContreeClient>
+  (
+    image: Input,
+    files: Readonly<Record<string, FileUpload.Input>>,
+    options?: Omit<RunOptions, "disposable"> | undefined
+  ): Effect.Effect<Image, RunError | Run.CommandFailed, ContreeClient>
+} = dual(
+  (args) => typeof args[0] === "string" || "_tag" in args[0],
+  Effect.fn("Image.applyFiles")(function* (
+    image: Input,
+    files: Readonly<Record<string, FileUpload.Input>>,
+    options: Omit<RunOptions, "disposable"> = {}
+  ): Effect.fn.Return<Image, RunError | Run.CommandFailed, ContreeClient> {
+    // `:` is the one command that every shell has and that writes nothing.
+    const ran = yield* run(image, Command.files(Command.shell(":"), files), { ...options, disposable: false })
+    return (yield* Run.orFail(ran)).image
+  })
+)
+
+/**
+ * What a run leaves behind: nothing of a disposable one, an image of another.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Ran<Disposable extends boolean> = Disposable extends true ? Run.Run : Run.Kept
+
+/**
+ * How branches are run, and which of them wins.
+ *
+ * - `concurrency`: how many run at the same time, default 8.
+ * - `disposable`, `wait`: as for a single run.
+ * - `mode`: `all` (the default) runs all of them and has no winner; `first` ends with the first for which `when` holds
+ *   (default `Run.succeeded`) and cancels the others; `best` runs all, and the highest `score` wins, the earlier one of
+ *   equals.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type BranchOptions<Disposable extends boolean = false> = {
+  readonly concurrency?: number | "unbounded" | undefined
+  readonly disposable?: Disposable | undefined
+  readonly wait?: WaitPolicy | undefined
+} & (
+  | { readonly mode?: "all" | undefined }
+  | { readonly mode: "first"; readonly when?: ((run: Ran<Disposable>) => boolean) | undefined }
+  | { readonly mode: "best"; readonly score: (run: Ran<Disposable>) => number }
+)
+
+/**
+ * A branch: its command, and how it ended. One that was cancelled, or never started, was interrupted.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Branch<R extends Run.Run> {
+  readonly index: number
+  readonly command: Command.Command
+  readonly exit: Exit.Exit<R, RunError>
+}
+
+/**
+ * What became of an image's branches, in the order of the commands: `base` is the image that each of them started from.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Branches<R extends Run.Run> {
+  readonly base: Image
+  readonly branches: ReadonlyArray<Branch<R>>
+  readonly winner: Option.Option<{ readonly index: number; readonly command: Command.Command; readonly run: R }>
+}
+
+const branchEither = Effect.fn("Image.branch")(function* (
+  input: Input,
+  inputs: ReadonlyArray<Command.Command | string>,
+  options: BranchOptions<boolean> = {}
+): Effect.fn.Return<Branches<Run.Run | Run.Kept>, InvalidImageRef | RequestError, ContreeClient> {
+  const base = yield* resolve(input)
+  const commands = inputs.map((input) => (Command.isCommand(input) ? input : Command.shell(input)))
+  const { disposable, wait } = options
+  const { exits, winner } = yield* Branching.untilWon(
+    commands.map((command) => runEither(base, command, disposable === true ? { disposable, wait } : { wait })),
+    {
+      concurrency: options.concurrency ?? 8,
+      wins: (run) => options.mode === "first" && (options.when ?? Run.succeeded)(run)
+    }
+  )
+  const chosen = options.mode === "best" ? Branching.best(exits, options.score) : winner
+  return {
+    base,
+    branches: Array.zipWith(commands, exits, (command, exit) => ({ command, exit })).map((branch, index) => ({
+      ...branch,
+      index
+    })),
+    winner: Option.flatMap(chosen, ({ index, value }) =>
+      Option.map(Array.get(commands, index), (command) => ({ index, command, run: value }))
+    )
+  }
+})
+
+/**
+ * Runs several commands on one image, each from the same files, and gives how each of them ended.
+ *
+ * The image is looked up once. The failure of a branch is its own `Exit`; the effect itself fails only when the image
+ * cannot be found. Losers have ended, on the server too, when the effect ends.
+ *
+ * @example
+ * ```ts
+ * import { Command, Image } from "effect-contree"
+ *
+ * const patches = ["fix-a.patch", "fix-b.patch"]
+ *
+ * // The first patch with which the tests pass; the others are cancelled.
+ * export const fixed = Image.branch(
+ *   "myapp:latest",
+ *   patches.map((patch) => Command.sh`cd /app && git apply ${patch} && npm test`),
+ *   { mode: "first", concurrency: 4 }
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const branch: {
+  <const Disposable extends boolean = false>(
+    commands: ReadonlyArray<Command.Command | string>,
+    options?: BranchOptions<Disposable> | undefined
+  ): (base: Input) => Effect.Effect<Branches<Ran<Disposable>>, InvalidImageRef | RequestError, ContreeClient>
+  <const Disposable extends boolean = false>(
+    base: Input,
+    commands: ReadonlyArray<Command.Command | string>,
+    options?: BranchOptions<Disposable> | undefined
+  ): Effect.Effect<Branches<Ran<Disposable>>, InvalidImageRef | RequestError, ContreeClient>
+} = dual((args) => Array.isArray(args[1]), branchEither)
 
 const imageId = (image: Input): Effect.Effect<ImageId, InvalidImageRef | RequestError, ContreeClient> =>
   Effect.flatMap(locate(image), (locator) =>
