@@ -55,7 +55,7 @@ const kibibytes = (value: number | undefined): Option.Option<number> => Option.m
 const seconds = (value: number): Option.Option<Duration.Duration> => Option.map(known(value), Duration.seconds)
 
 const micros = (value: number | undefined): Option.Option<Duration.Duration> =>
-  Option.map(known(value), (micros) => Duration.micros(BigInt(Math.round(micros))))
+  Option.map(known(value), (micros) => Duration.millis(micros / 1000))
 
 /**
  * Reads the figures that an operation's result has.

@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
-import { Duration, Equal, FastCheck, Hash, HashSet, Option, pipe } from "effect"
+import { Duration, Equal, FastCheck, Hash, HashSet, Option, pipe, Stream } from "effect"
 import { execFileSync } from "node:child_process"
 import * as Command from "../src/Command.js"
+import * as FileUpload from "../src/FileUpload.js"
 
 /** What a real shell prints for a script. */
 const shell = (script: string): string =>
@@ -89,7 +90,15 @@ describe("the options of a command", () => {
       [Command.workingDirectory(x, "/a"), x.pipe(Command.workingDirectory("/a"))],
       [Command.stdin(x, "in"), x.pipe(Command.stdin("in"))],
       [Command.timeout(x, "1 second"), x.pipe(Command.timeout("1 second"))],
-      [Command.outputLimitBytes(x, 5), x.pipe(Command.outputLimitBytes(5))]
+      [Command.outputLimitBytes(x, 5), x.pipe(Command.outputLimitBytes(5))],
+      [Command.user(x, 1), x.pipe(Command.user(1))],
+      [Command.group(x, 1), x.pipe(Command.group(1))],
+      [Command.hostname(x, "h"), x.pipe(Command.hostname("h"))],
+      [Command.maxLayerBytes(x, 1), x.pipe(Command.maxLayerBytes(1))],
+      [Command.files(x, { "/a": "1" }), x.pipe(Command.files({ "/a": FileUpload.fromText("1") }))],
+      [Command.preserveEnv(x), x.pipe(Command.preserveEnv)],
+      [Command.preserveWorkingDirectory(x), x.pipe(Command.preserveWorkingDirectory)],
+      [Command.withoutNetwork(x), x.pipe(Command.withoutNetwork)]
     ]
     for (const [first, piped] of pairs) {
       assert.isTrue(Equal.equals(first, piped))
@@ -122,11 +131,23 @@ describe("commands", () => {
       Command.workingDirectory("/w"),
       Command.stdin(Uint8Array.of(1, 2)),
       Command.timeout("1 minute"),
-      Command.outputLimitBytes(7)
+      Command.outputLimitBytes(7),
+      Command.user(1),
+      Command.group(2),
+      Command.hostname("h"),
+      Command.maxLayerBytes(9),
+      Command.files({ "/a": "1", "/b": Uint8Array.of(1, 2) })
     )
+  const input = Stream.make(Uint8Array.of(1))
 
   it("are equal when they say the same", () => {
-    for (const make of [full, () => Command.shell("x"), () => Command.exec("x"), () => Command.sh`a ${"b c"}`]) {
+    for (const make of [
+      full,
+      () => full().pipe(Command.stdin(input)),
+      () => Command.shell("x"),
+      () => Command.exec("x"),
+      () => Command.sh`a ${"b c"}`
+    ]) {
       assert.isTrue(Equal.equals(make(), make()))
       assert.strictEqual(Hash.hash(make()), Hash.hash(make()))
     }
@@ -148,7 +169,20 @@ describe("commands", () => {
       full().pipe(Command.stdin("")),
       full().pipe(Command.timeout("61 seconds")),
       full().pipe(Command.timeout(Duration.infinity)),
-      full().pipe(Command.outputLimitBytes(8))
+      full().pipe(Command.outputLimitBytes(8)),
+      full().pipe(Command.user(3)),
+      full().pipe(Command.group(3)),
+      full().pipe(Command.hostname("i")),
+      full().pipe(Command.maxLayerBytes(8)),
+      full().pipe(Command.preserveEnv),
+      full().pipe(Command.preserveWorkingDirectory),
+      full().pipe(Command.withoutNetwork),
+      full().pipe(Command.files({ "/c": "1" })),
+      full().pipe(Command.files({ "/a": "2" })),
+      full().pipe(Command.files({ "/a": FileUpload.mode("1", 0o600) })),
+      full().pipe(Command.files({ "/b": Uint8Array.of(1, 3) })),
+      full().pipe(Command.stdin(input)),
+      full().pipe(Command.stdin(Stream.make(Uint8Array.of(1))))
     ]
     for (const other of others) assert.isFalse(Equal.equals(full(), other))
     assert.strictEqual(HashSet.size(HashSet.fromIterable(others)), others.length)

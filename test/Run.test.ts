@@ -1,6 +1,6 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
-import { DateTime, Duration, Effect, Encoding, Fiber, Option, pipe, Schema, TestClock } from "effect"
+import { DateTime, Duration, Effect, Encoding, FastCheck, Fiber, Option, pipe, Schema, Stream, TestClock } from "effect"
 import { OperationId } from "../src/api/Images.js"
 import * as Command from "../src/Command.js"
 import * as Image from "../src/Image.js"
@@ -89,6 +89,37 @@ describe("the request of a run", () => {
     ],
     ["no time", Command.shell("x").pipe(Command.timeout(0)), { command: "x", shell: true, timeout: 1 }],
     [
+      "variables and a directory that the image keeps",
+      Command.shell("x").pipe(
+        Command.env({ A: "1" }),
+        Command.preserveEnv,
+        Command.workingDirectory("/w"),
+        Command.preserveWorkingDirectory
+      ),
+      { command: "x", shell: true, env: { A: "1" }, preserve_env: true, cwd: "/w", preserve_cwd: true }
+    ],
+    [
+      "a user and a group",
+      Command.shell("x").pipe(Command.user(1000), Command.group(0)),
+      { command: "x", shell: true, uid: 1000, gid: 0 }
+    ],
+    ["a host name", Command.shell("x").pipe(Command.hostname("box")), { command: "x", shell: true, hostname: "box" }],
+    [
+      "a limit on what it writes",
+      Command.shell("x").pipe(Command.maxLayerBytes(1_000_000)),
+      { command: "x", shell: true, resources_limits: { max_layer_bytes: 1_000_000 } }
+    ],
+    [
+      "no network",
+      Command.shell("x").pipe(Command.withoutNetwork),
+      { command: "x", shell: true, networking: { enabled: false } }
+    ],
+    [
+      "a stream as input",
+      Command.shell("x").pipe(Command.stdin(Stream.make("a", "b").pipe(Stream.encodeText))),
+      { command: "x", shell: true, stdin: { value: "ab", encoding: "ascii", close: true } }
+    ],
+    [
       "an output limit",
       Command.shell("x").pipe(Command.outputLimitBytes(0)),
       { command: "x", shell: true, truncate_output_at: 0 }
@@ -131,6 +162,11 @@ describe("the request of a run", () => {
         Command.shell("x").pipe(Command.outputLimitBytes(10_485_761)),
         Command.shell("x").pipe(Command.outputLimitBytes(-1)),
         Command.shell("x").pipe(Command.timeout(Duration.infinity)),
+        Command.shell("x").pipe(Command.user(-1)),
+        Command.shell("x").pipe(Command.group(1.5)),
+        Command.shell("x").pipe(Command.hostname("h".repeat(65))),
+        Command.shell("x").pipe(Command.maxLayerBytes(0)),
+        Command.shell("x").pipe(Command.stdin(Stream.repeatValue(new Uint8Array(1_048_576)))),
         Command.shell("")
       ]) {
         const { error, service } = yield* on({}, Image.run("ubuntu:latest", command))
@@ -141,7 +177,55 @@ describe("the request of a run", () => {
   )
 })
 
+describe("the input of a run", () => {
+  it.effect("may be a stream of exactly 8 MiB", () =>
+    Effect.gen(function* () {
+      const most = Stream.repeatValue(new Uint8Array(1_048_576).fill(97)).pipe(Stream.take(8))
+      const { error, service } = yield* on(
+        over(processResult({})),
+        Image.run(image.id, Command.stdin(Command.shell("x"), most))
+      )
+      assert.isUndefined(error)
+      assert.deepNestedPropertyVal(service.of(spawn)[0]?.body, "stdin.value", "a".repeat(8_388_608))
+    })
+  )
+
+  it.effect("that fails is InputFailed with its own error, and nothing is started", () =>
+    Effect.gen(function* () {
+      const boom = new Error("no more")
+      const { error, service } = yield* on(
+        {},
+        Image.run(image.id, Command.stdin(Command.shell("x"), Stream.fail(boom)))
+      )
+      assert.strictEqual(error?._tag, "InputFailed")
+      if (error?._tag === "InputFailed") deepStrictEqual([error.what, error.cause], ["standard input", boom])
+      assert.isEmpty(service.requests)
+    })
+  )
+})
+
 describe("the result of a run", () => {
+  it.effect("has the name of its signal and what it consumed", () =>
+    Effect.gen(function* () {
+      const run = yield* ended(
+        processResult({
+          state: { exit_code: -1, signal: 9 },
+          resources: { elapsed_time: 2.5, user_cpu_time: 0.25, system_cpu_time: 1, max_rss: 1000, page_faults: 0 }
+        })
+      )
+      deepStrictEqual(run.signalName, Option.some("SIGKILL"))
+      const { resources } = run
+      deepStrictEqual(
+        [resources.elapsed, resources.userTime, resources.systemTime, resources.cpuTime],
+        [2500, 250, 1000, 1250].map((millis) => Option.some(Duration.millis(millis)))
+      )
+      deepStrictEqual(
+        [resources.maxMemoryBytes, resources.pageFaults, resources.swaps, resources.cost],
+        [Option.some(1_024_000), Option.some(0), Option.none(), Option.none()]
+      )
+    })
+  )
+
   it.effect("has the exit code, the output and the time of the command", () =>
     Effect.gen(function* () {
       const run = yield* ended(
@@ -339,6 +423,60 @@ describe("a run whose wait ran out", () => {
       }
     })
   )
+})
+
+describe("the excerpts of an output", () => {
+  const output = (text: string, truncated = false) =>
+    new Run.Output({ bytes: new TextEncoder().encode(text), truncated })
+
+  it("are the whole of a short one", () => {
+    for (const text of ["", "abc"]) {
+      assert.strictEqual(Run.excerpt(output(text), { head: 2, tail: 1 }), text)
+      assert.strictEqual(Run.head(output(text), 3), text)
+      assert.strictEqual(Run.tail(output(text), 3), text)
+    }
+  })
+
+  it("say in bytes what they leave out", () => {
+    const text = output("0123456789")
+    assert.strictEqual(Run.excerpt(text, { head: 2, tail: 3 }), "01\n[5 bytes left out]\n789")
+    assert.strictEqual(Run.head(text, 4), "0123\n[6 bytes left out]")
+    assert.strictEqual(pipe(text, Run.tail(4)), "[6 bytes left out]\n6789")
+    assert.strictEqual(pipe(text, Run.head(0)), "[10 bytes left out]")
+    assert.strictEqual(pipe(text, Run.excerpt({ head: -1, tail: 1.5 })), "[9 bytes left out]\n9")
+  })
+
+  it("say when the service kept only the beginning", () => {
+    const mark = "\n[the output went on; only its first 4 bytes were kept]"
+    assert.strictEqual(Run.head(output("0123", true), 10), `0123${mark}`)
+    assert.strictEqual(Run.tail(output("0123", true), 1), `[3 bytes left out]\n3${mark}`)
+  })
+
+  it.prop(
+    "cut no character of a text, and account for every byte",
+    [FastCheck.fullUnicodeString({ maxLength: 40 }), FastCheck.nat(60), FastCheck.nat(60)],
+    ([text, head, tail]) => {
+      const { bytes } = output(text)
+      const excerpt = Run.excerpt(output(text), { head, tail })
+      const match = /^(?:([^]*)\n)?\[(\d+) bytes left out\](?:\n([^]*))?$/.exec(excerpt)
+      if (match === null) assert.strictEqual(excerpt, new TextDecoder().decode(bytes))
+      else {
+        const [, start = "", left, end = ""] = match
+        const size = (part: string) => new TextEncoder().encode(part).length
+        assert.isAtMost(size(start), head)
+        assert.isAtMost(size(end), tail)
+        assert.isTrue(new TextDecoder().decode(bytes).startsWith(start))
+        assert.isTrue(text.endsWith(end))
+        assert.strictEqual(size(start) + Number(left) + size(end), bytes.length)
+      }
+    }
+  )
+
+  it("of what is not text still are of bounded length", () => {
+    const bytes = new Uint8Array(1000).fill(0x80)
+    const excerpt = Run.excerpt(new Run.Output({ bytes, truncated: false }), { head: 10, tail: 10 })
+    assert.strictEqual(excerpt, `${"\ufffd".repeat(10)}\n[980 bytes left out]\n${"\ufffd".repeat(10)}`)
+  })
 })
 
 describe("Run.orFail", () => {
