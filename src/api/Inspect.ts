@@ -193,4 +193,6 @@ export class InspectGroup extends HttpApiGroup.make("inspect")
       .setUrlParams(GrepQuery)
       .addSuccess(GrepResult)
       .addError(missing)
+      .addError(failure(422, "A line is too long to be searched"))
+      .addError(failure(501, "The server has no ripgrep to search with"))
   ) {}

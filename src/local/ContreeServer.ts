@@ -20,6 +20,7 @@ import { imagesGroup } from "./server/images.js"
 import { inspectGroup } from "./server/inspect.js"
 import { instancesGroup } from "./server/instances.js"
 import { operationsGroup } from "./server/operations.js"
+import { redirects } from "./server/redirects.js"
 import { subprocessesGroup } from "./server/subprocesses.js"
 
 const complaint = (error: HttpApiError.HttpApiDecodeError): string =>
@@ -80,5 +81,6 @@ export const layer = (options: Options) =>
       ]),
       Layer.provide(authorization(options.tokens))
     ),
+    redirects,
     failures
   )

@@ -12,7 +12,9 @@ import type { EngineConfig } from "../EngineConfig.js"
 import * as EventLog from "../EventLog.js"
 import * as FileStore from "../FileStore.js"
 import * as GarbageCollector from "../GarbageCollector.js"
+import * as ImageSearch from "../ImageSearch.js"
 import * as ImageStore from "../ImageStore.js"
+import * as ImageView from "../ImageView.js"
 import * as Importer from "../Importer.js"
 import * as Instances from "../Instances.js"
 import * as LayerSquash from "../LayerSquash.js"
@@ -78,6 +80,7 @@ export const layer = (config: EngineConfig, keep: ReadonlyArray<string>) => {
       })
     ),
     Layer.provide(LayerSquash.layer),
+    Layer.provideMerge(Layer.merge(ImageView.layer, ImageSearch.layer)),
     Layer.provideMerge(
       Layer.mergeAll(
         ImageStore.layer({ publicProject: config.publicProject }),

@@ -7,13 +7,18 @@
  */
 import type { Brand } from "effect/Brand"
 import * as Effect from "effect/Effect"
-import type { Dirent, Stats } from "node:fs"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { BigIntStats, Dirent, Stats } from "node:fs"
 import * as Fs from "node:fs"
 import * as LayerStoreError from "../LayerStoreError.js"
 
 export type BytePath = string & Brand<"BytePath">
 
 export const bytePath = (path: string): BytePath => Buffer.from(path, "utf8").toString("latin1") as BytePath
+
+/** A path or name whose characters stand for bytes already. */
+export const latin1 = (path: string): BytePath => path as BytePath
 
 export const join = (directory: BytePath, name: string): BytePath =>
   (name === "" ? directory : `${directory}/${name}`) as BytePath
@@ -58,6 +63,73 @@ export const list = (path: BytePath): Effect.Effect<Array<Entry>, LayerStoreErro
 export const lstat = (path: BytePath): Effect.Effect<Stats, LayerStoreError.LayerStoreError> =>
   call("inspect", path, (p, done) => Fs.lstat(p, done))
 
+/** As `lstat`, with times to the nanosecond. */
+export const lstatExact = (path: BytePath): Effect.Effect<BigIntStats, LayerStoreError.LayerStoreError> =>
+  call("inspect", path, (p, done) => Fs.lstat(p, { bigint: true }, done))
+
+export const names = (path: BytePath): Effect.Effect<Array<string>, LayerStoreError.LayerStoreError> =>
+  call("list", path, (p, done) => Fs.readdir(p, "latin1", done))
+
+export const readLink = (path: BytePath): Effect.Effect<string, LayerStoreError.LayerStoreError> =>
+  call("read", path, (p, done) => Fs.readlink(p, "latin1", done))
+
+const closeDescriptor = (descriptor: number, path: BytePath) =>
+  call("close", path, (_, done) => Fs.close(descriptor, (error) => done(error, undefined))).pipe(Effect.ignore)
+
+/** Opens a regular file that nobody changes, never through a link. */
+const openFile = (path: BytePath) =>
+  Effect.acquireRelease(
+    call<number>("open", path, (p, done) => Fs.open(p, Fs.constants.O_RDONLY | Fs.constants.O_NOFOLLOW, done)),
+    (descriptor) => closeDescriptor(descriptor, path)
+  )
+
+const PIECE = 256 * 1024
+
+const readAt = (descriptor: number, path: BytePath, at: number, length: number) =>
+  Effect.suspend(() => {
+    const buffer = Buffer.allocUnsafeSlow(length)
+    return Effect.filterOrFail(
+      call<number>("read", path, (_, done) => Fs.read(descriptor, buffer, 0, length, at, done)),
+      (count) => count > 0,
+      () => LayerStoreError.make({ operation: "read", path: display(path), code: "EIO", detail: "the file is cut" })
+    ).pipe(Effect.map((count) => buffer.subarray(0, count)))
+  })
+
+/** The first `size` bytes of a regular file, piece by piece; fewer are a failure. */
+export const content = (path: BytePath, size: number): Stream.Stream<Uint8Array, LayerStoreError.LayerStoreError> =>
+  Stream.unwrapScoped(
+    Effect.map(openFile(path), (descriptor) =>
+      Stream.unfoldEffect(0, (at) =>
+        at >= size
+          ? Effect.succeedNone
+          : Effect.map(readAt(descriptor, path, at, Math.min(PIECE, size - at)), (piece) =>
+              Option.some([piece, at + piece.length] as const)
+            )
+      )
+    )
+  )
+
+/** As `content`, in one piece. */
+export const contentWhole = (
+  path: BytePath,
+  size: number
+): Effect.Effect<Uint8Array, LayerStoreError.LayerStoreError> =>
+  Effect.scoped(
+    Effect.flatMap(openFile(path), (descriptor) => {
+      const rest = (at: number): Effect.Effect<Array<Uint8Array>, LayerStoreError.LayerStoreError> =>
+        at >= size
+          ? Effect.succeed([])
+          : Effect.flatMap(readAt(descriptor, path, at, size - at), (piece) =>
+              Effect.map(rest(at + piece.length), (others) => [piece, ...others])
+            )
+      return rest(0)
+    })
+  ).pipe(
+    Effect.map(([first, ...others]) =>
+      others.length === 0 ? (first ?? new Uint8Array(0)) : Buffer.concat([first ?? new Uint8Array(0), ...others])
+    )
+  )
+
 export const makeDirectory = (path: BytePath): Effect.Effect<void, LayerStoreError.LayerStoreError> =>
   call("create", path, (p, done) => Fs.mkdir(p, { mode: 0o700 }, (error) => done(error, undefined)))
 
@@ -90,8 +162,6 @@ export const writeText = (path: BytePath, text: string): Effect.Effect<void, Lay
     Fs.writeFile(p, text, { mode: 0o600, flush: true }, (error) => done(error, undefined))
   )
 
-const PIECE = 128 * 1024
-
 /** Reads a file to its end. */
 export const readThrough = (
   path: BytePath,
@@ -111,8 +181,7 @@ export const readThrough = (
       )
       return read
     },
-    (descriptor) =>
-      call("close", path, (_, done) => Fs.close(descriptor, (error) => done(error, undefined))).pipe(Effect.ignore)
+    (descriptor) => closeDescriptor(descriptor, path)
   )
 
 /** Makes the names of a directory durable. */
@@ -120,8 +189,7 @@ export const syncDirectory = (path: BytePath): Effect.Effect<void, LayerStoreErr
   Effect.acquireUseRelease(
     call<number>("open", path, (p, done) => Fs.open(p, "r", done)),
     (descriptor) => call("sync", path, (_, done) => Fs.fsync(descriptor, (error) => done(error, undefined))),
-    (descriptor) =>
-      call("close", path, (_, done) => Fs.close(descriptor, (error) => done(error, undefined))).pipe(Effect.ignore)
+    (descriptor) => closeDescriptor(descriptor, path)
   )
 
 export interface Attributes {
