@@ -69,9 +69,13 @@ const clientProgram = fs.readFileSync(inRoot("scripts/consumer/client.ts"), "utf
 const client = project("client", [tarball, effect], {
   "program.ts": clientProgram,
   "tsconfig.json": tsconfig([]),
-  "main.mjs": 'import * as client from "effect-contree"\nif (Object.keys(client).length === 0) process.exit(1)\n'
+  "test.ts": fs.readFileSync(inRoot("scripts/consumer/testing.ts"), "utf8"),
+  "main.mjs": 'import * as client from "effect-contree"\nif (Object.keys(client).length === 0) process.exit(1)\n',
+  "testing.mjs":
+    'import { TestContree } from "effect-contree/testing"\nif (TestContree.layer === undefined) process.exit(1)\n'
 })
 step("import effect-contree", run(process.execPath, ["main.mjs"], { cwd: client }))
+step("import effect-contree/testing", run(process.execPath, ["testing.mjs"], { cwd: client }))
 
 const engine = project(
   "engine",

@@ -3,12 +3,9 @@
  * request that started an operation.
  */
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import * as Clock from "effect/Clock"
-import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { ApiFailure } from "../../api/Failure.js"
-import type { TimeBound } from "../../api/Timestamp.js"
+export { window } from "../../internal/listingWindow.js"
 import type { DatabaseError } from "../Database.js"
 import type { StoredOperation } from "../OperationStore.js"
 
@@ -22,28 +19,6 @@ export const orInternal = <A, R>(
   Effect.mapError(effect, (error) =>
     error._tag === "DatabaseError" ? new ApiFailure({ status: 500, error: error.message }) : error
   )
-
-const epochMillis = (bound: TimeBound | undefined) =>
-  bound === undefined
-    ? Effect.succeed(undefined)
-    : Duration.isDuration(bound)
-      ? Effect.map(Clock.currentTimeMillis, (now) => now - Duration.toMillis(bound))
-      : Effect.succeed(DateTime.toEpochMillis(bound))
-
-/** The part of a listing that a query asks for; times are milliseconds since the epoch. */
-export const window = Effect.fnUntraced(function* (query: {
-  readonly limit?: number | undefined
-  readonly offset?: number | undefined
-  readonly since?: TimeBound | undefined
-  readonly until?: TimeBound | undefined
-}) {
-  return {
-    limit: query.limit ?? 100,
-    offset: query.offset ?? 0,
-    since: yield* epochMillis(query.since),
-    until: yield* epochMillis(query.until)
-  }
-})
 
 /** The answer to a request that started an operation: what was asked for with all defaults, and the operation. */
 export const started = (operation: StoredOperation) =>
