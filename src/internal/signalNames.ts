@@ -1,6 +1,8 @@
 /**
- * The names of Linux's signals by their numbers, the same on every machine that images are made for.
+ * Linux's signals by name and by number, the same on every machine that images are made for.
  */
+import * as Option from "effect/Option"
+
 const names: ReadonlyArray<string> = [
   "HUP",
   "INT",
@@ -45,4 +47,11 @@ export const signalName = (signal: number): string => {
   }
   const name = names[signal - 1]
   return name === undefined ? `signal ${signal}` : `SIG${name}`
+}
+
+/** The number of a signal that is given by number or by name, with or without `SIG`; none for one that is unknown. */
+export const signalNumber = (signal: string | number): Option.Option<number> => {
+  const text = String(signal).toUpperCase().replace(/^SIG/, "")
+  const number = /^\d+$/.test(text) ? Number(text) : names.indexOf(text) + 1 || -1
+  return number >= 0 && number <= lastRealtime ? Option.some(number) : Option.none()
 }

@@ -42,14 +42,13 @@ import * as Ref from "effect/Ref"
 import type * as Scope from "effect/Scope"
 import type { Permission } from "../api/Account.js"
 import { ContreeClient } from "../ContreeClient.js"
+import type { ContreeConfig } from "../ContreeConfig.js"
 import { ImageId } from "../ImageId.js"
 import * as ImageRef from "../ImageRef.js"
 import * as ImageTag from "../ImageTag.js"
 import * as Uuid from "../internal/uuid.js"
 import type { InvalidImageRef } from "../InvalidImageRef.js"
 import * as OciReference from "../OciReference.js"
-import type { RetryPolicy } from "../RetryPolicy.js"
-import type { WaitPolicy } from "../WaitPolicy.js"
 import type { CommandHandler, Invocation } from "./CommandHandler.js"
 
 import * as FaultPlan from "./FaultPlan.js"
@@ -93,22 +92,28 @@ export interface RegistryImage extends ImageContent {
  * - `faults`: what goes wrong.
  * - `permissions`: what the caller may do, by default everything.
  * - `maxConcurrency`: how many commands run at the same time, default 16; others wait for their turn.
- * - `wait`, `retry`, `pageSize`, `longPolling`: as in `ContreeConfig`.
+ * - The others: as in `ContreeConfig`.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Options {
+export interface Options extends Pick<
+  ContreeConfig,
+  | "wait"
+  | "retry"
+  | "pageSize"
+  | "longPolling"
+  | "outputLimitBytes"
+  | "idleLimit"
+  | "instanceConcurrency"
+  | "importConcurrency"
+> {
   readonly handler?: CommandHandler | undefined
   readonly registry?: Readonly<Record<string, RegistryImage>> | undefined
   readonly images?: Readonly<Record<string, ImageContent>> | undefined
   readonly faults?: FaultPlan.FaultPlan | undefined
   readonly permissions?: Iterable<Permission> | undefined
   readonly maxConcurrency?: number | undefined
-  readonly wait?: WaitPolicy | undefined
-  readonly retry?: RetryPolicy | undefined
-  readonly pageSize?: number | undefined
-  readonly longPolling?: boolean | undefined
 }
 
 /**
@@ -242,10 +247,7 @@ export const make = Effect.fnUntraced(function* (
       ),
     permissions: options.permissions === undefined ? undefined : new Set(options.permissions),
     maxConcurrency: options.maxConcurrency ?? 16,
-    wait: options.wait,
-    retry: options.retry,
-    pageSize: options.pageSize,
-    longPolling: options.longPolling ?? true,
+    settings: options,
     inRegistry: (reference) =>
       Effect.map(Ref.get(registry), (registry) =>
         Option.map(HashMap.get(registry, registryKey(reference)), (image) => ({

@@ -285,6 +285,6 @@ export const make = Effect.fnUntraced(function* (options: {
           refuse(404, `Operation ${operationId} has no process ${number}`)
         )
       ),
-    end: Effect.zipRight(FiberSet.clear(fibers), FiberSet.awaitEmpty(fibers))
+    end: FiberSet.clear(fibers)
   }
 })

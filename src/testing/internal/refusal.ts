@@ -5,7 +5,7 @@ import { ApiFailure, type FailureStatus } from "../../api/Failure.js"
 import { ContreeApi } from "../../ContreeApi.js"
 import type { RequestError, RequestInfo } from "../../ContreeError.js"
 import * as ContreeError from "../../ContreeError.js"
-import * as Transport from "../../internal/transport.js"
+import * as Faults from "../../internal/faults.js"
 import type { Method } from "./methods.js"
 
 /** A request that the service refuses. */
@@ -43,7 +43,7 @@ export const fromAnswer = (
     readonly retryAfter?: Duration.Duration | undefined
   }
 ): RequestError =>
-  Transport.fromStatus({
+  Faults.fromStatus({
     request,
     status: answer.status,
     detail: answer.detail,

@@ -1,11 +1,11 @@
 /** The service in memory: each method of the client over the double's images, files and operations. */
+import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Encoding from "effect/Encoding"
 import * as Option from "effect/Option"
 import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"
@@ -13,16 +13,21 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Permission, WhoAmI } from "../../api/Account.js"
 import type { ApiFailure } from "../../api/Failure.js"
-import { FileId, Sha256, UploadReceipt } from "../../api/Files.js"
+import { FileId, UploadReceipt } from "../../api/Files.js"
 import type { ImageId } from "../../ImageId.js"
 import type { OperationId } from "../../api/Images.js"
 import { OperationSummary } from "../../api/Operations.js"
 import type { ContreeClient } from "../../ContreeClient.js"
-import type { RequestError, RequestInfo, StartError } from "../../ContreeError.js"
+import * as ContreeConfig from "../../ContreeConfig.js"
+import type { RequestError, StartError } from "../../ContreeError.js"
 import * as ContreeError from "../../ContreeError.js"
+import * as Hasher from "../../Hasher.js"
+import * as Admission from "../../internal/admission.js"
 import * as Call from "../../internal/call.js"
 import { window } from "../../internal/listingWindow.js"
 import type { EventFrame } from "../../internal/eventStream.js"
+import { withoutUserInfo } from "../../internal/secrets.js"
+import * as Transport from "../../internal/transport.js"
 import * as Uuid from "../../internal/uuid.js"
 import * as RetryPolicy from "../../RetryPolicy.js"
 import * as WaitPolicy from "../../WaitPolicy.js"
@@ -45,10 +50,7 @@ export interface Parts {
   /** What the caller may do; undefined for everything. */
   readonly permissions: ReadonlySet<Permission> | undefined
   readonly maxConcurrency: number
-  readonly wait: WaitPolicy.WaitPolicy | undefined
-  readonly retry: RetryPolicy.RetryPolicy | undefined
-  readonly pageSize: number | undefined
-  readonly longPolling: boolean
+  readonly settings: ContreeConfig.ContreeConfig
   readonly inRegistry: InRegistry
   /** Records a call and gives what is planned for it. */
   readonly called: <M extends Method>(method: M, args: Readonly<Arguments<M>>) => Effect.Effect<ReadonlyArray<Fault>>
@@ -69,13 +71,6 @@ const piecewise = (bytes: Uint8Array): Stream.Stream<Uint8Array> =>
     )
   )
 
-const digest = (bytes: Uint8Array): Effect.Effect<Sha256> =>
-  Effect.promise(() => crypto.subtle.digest("SHA-256", bytes.slice())).pipe(
-    Effect.map((hash) => Encoding.encodeHex(new Uint8Array(hash))),
-    Effect.flatMap(Schema.decode(Sha256)),
-    Effect.orDie
-  )
-
 /** A call of a method. */
 interface Exchange<M extends Method, A> {
   readonly method: M
@@ -91,7 +86,8 @@ interface Exchange<M extends Method, A> {
 export const make = Effect.fnUntraced(function* (
   parts: Parts
 ): Effect.fn.Return<ContreeClient.Service, never, Scope.Scope> {
-  const { library } = parts
+  const { library, settings } = parts
+  const retry = settings.retry ?? RetryPolicy.defaultPolicy
   const operations = yield* Operations.make
   const work = yield* Work.make({ ...parts, operations })
 
@@ -100,56 +96,57 @@ export const make = Effect.fnUntraced(function* (
       ? Effect.void
       : refuse(403, `The token lacks the permission ${permission}`)
 
-  const breakAfter = (faults: ReadonlyArray<Fault>): Option.Option<number> =>
-    Option.fromNullable(faults.flatMap((fault) => (fault._tag === "BreakOff" ? [fault.after] : [])).at(-1))
+  /** The faults of a call, which is recorded, checked as the client does it, and as late as planned. */
+  const prepared = <M extends Method, A>({ args, method, path, request }: Exchange<M, A>) =>
+    Effect.gen(function* () {
+      const faults = yield* parts.called(method, args)
+      yield* Call.requestOf(request).pipe(Call.toRequestErrors({}, requestOf(method, path)))
+      for (const fault of faults) if (fault._tag === "Delay") yield* Effect.sleep(fault.duration)
+      return [...faults].reverse().find(({ _tag }) => _tag !== "Delay")
+    })
 
-  /** One exchange: recorded, checked as the client does, and with the faults that are planned for it. */
-  const exchange = <M extends Method, A, E extends StartError>(
-    { args, method, path, permission, request, work }: Exchange<M, A>,
-    explain: (error: RequestError) => E,
-    given: (error: StartError) => Effect.Effect<never, E>
-  ): Effect.Effect<readonly [A, Option.Option<number>], E> =>
+  /** The answer to a request, or what is planned in its place. */
+  const answered = <M extends Method, A>(
+    { method, path, permission, work }: Exchange<M, A>,
+    fault: Fault | undefined
+  ): Effect.Effect<A, RequestError> =>
     Effect.gen(function* () {
       const where = requestOf(method, path)
-      const faults = yield* parts.called(method, args)
-      yield* Call.requestOf(request).pipe(Call.toRequestErrors({}, where), Effect.mapError(explain))
-      for (const fault of faults) if (fault._tag === "Delay") yield* Effect.sleep(fault.duration)
-      const fault = [...faults].reverse().find(({ _tag }) => _tag !== "Delay")
-      if (fault?._tag === "Fail") return yield* given(fault.error)
-      if (fault?._tag === "Answer") return yield* Effect.fail(explain(fromAnswer(where, fault)))
+      if (fault?._tag === "Answer") return yield* Effect.fail(fromAnswer(where, fault))
       const answer = yield* Effect.zipRight(may(permission), work).pipe(
-        Effect.mapError((failure) => explain(fromAnswer(where, { status: failure.status, detail: failure.error })))
+        Effect.mapError(({ error, status }) => fromAnswer(where, { status, detail: error }))
       )
-      if (fault?._tag === "Lose") return yield* Effect.fail(explain(lost(where)))
-      return [answer, breakAfter(faults)] as const
-    }).pipe(Effect.withSpan(`ContreeClient.${method}`))
+      return yield* fault?._tag === "Lose" ? Effect.fail(lost(where)) : Effect.succeed(answer)
+    })
 
   const plain = <M extends Method, A>(options: Exchange<M, A>) =>
-    exchange<M, A, RequestError>(
-      options,
-      (error) => error,
-      (error) =>
-        isRequestError(error)
-          ? Effect.fail(error)
-          : Effect.dieMessage(`The plan lets ${options.method} fail with ${error._tag}, which it cannot fail with`)
-    )
+    Effect.gen(function* () {
+      const fault = yield* prepared(options)
+      if (fault?._tag !== "Fail") return [yield* answered(options, fault), fault] as const
+      return yield* isRequestError(fault.error)
+        ? Effect.fail(fault.error)
+        : Effect.dieMessage(`The plan lets ${options.method} fail with ${fault.error._tag}, which it cannot fail with`)
+    }).pipe(Effect.withSpan(`ContreeClient.${options.method}`))
 
   const call = <M extends Method, A>(options: Exchange<M, A>): Effect.Effect<A, RequestError> =>
     Effect.map(plain(options), ([answer]) => answer)
 
   const start = <M extends Method, A>(
-    options: Exchange<M, A> & { readonly unknown: (error: RequestError) => StartError }
+    options: Exchange<M, A> & { readonly unknown: Parameters<typeof Call.orOutcomeUnknown>[0] }
   ): Effect.Effect<A, StartError> =>
-    Effect.map(exchange<M, A, StartError>(options, options.unknown, Effect.fail), ([answer]) => answer)
+    Effect.gen(function* () {
+      const fault = yield* prepared(options)
+      return yield* fault?._tag === "Fail"
+        ? Effect.fail(fault.error)
+        : answered(options, fault).pipe(Call.orOutcomeUnknown(options.unknown))
+    }).pipe(Effect.withSpan(`ContreeClient.${options.method}`))
 
   const stream = <M extends Method, A>(options: Exchange<M, Stream.Stream<A>>): Stream.Stream<A, RequestError> =>
     Stream.unwrap(
-      Effect.map(plain(options), ([answer, broken]) =>
-        Option.match(broken, {
-          onNone: () => answer,
-          onSome: (after) =>
-            Stream.concat(Stream.take(answer, after), Stream.fail(lost(requestOf(options.method, options.path))))
-        })
+      Effect.map(plain(options), ([answer, fault]) =>
+        fault?._tag === "BreakOff"
+          ? Stream.concat(Stream.take(answer, fault.after), Stream.fail(lost(requestOf(options.method, options.path))))
+          : answer
       )
     )
 
@@ -162,43 +159,41 @@ export const make = Effect.fnUntraced(function* (
       known((library) => Library.imageById(library, id)),
       read
     )
-  const wholeOf = (
-    content: Uint8Array | Stream.Stream<Uint8Array, unknown>,
-    where: RequestInfo
-  ): Effect.Effect<Uint8Array, RequestError> =>
+  const wholeOf = <E>(content: Uint8Array | Stream.Stream<Uint8Array, E>): Effect.Effect<Uint8Array, E> =>
     content instanceof Uint8Array
       ? Effect.succeed(content)
-      : Stream.runFold(content, [] as ReadonlyArray<Uint8Array>, (pieces, piece) => [...pieces, piece]).pipe(
-          Effect.mapBoth({ onFailure: () => Work.unreachable(where), onSuccess: concat })
-        )
+      : Effect.map(Stream.runCollect(content), (pieces) => concat(Chunk.toReadonlyArray(pieces)))
 
   const requests = yield* Call.requests
 
   const shown = (id: OperationId, inflight: boolean) =>
     Effect.flatMap(operations.get(id), (operation) => operations.show(operation, inflight))
 
+  const whoami = call({
+    method: "account.whoami",
+    args: [],
+    request: requests.account.whoami({}),
+    work: Effect.succeed(
+      new WhoAmI({
+        tokenId: "00000000-0000-4000-8000-00000000000a",
+        tokenExpiration: Option.none(),
+        permissions: Object.fromEntries(
+          Permission.literals.map((name) => [name, parts.permissions?.has(name) ?? true])
+        ),
+        operationsStat: {},
+        limits: {
+          instance_max_timeout: Work.limits.maxRunTimeoutSeconds,
+          images_import_max_timeout: Work.limits.maxImportTimeoutSeconds,
+          instance_max_concurrency: parts.maxConcurrency
+        }
+      })
+    )
+  })
+  const limitOf = (name: string) => Effect.map(whoami, ({ limits }) => limits[name])
+
   return {
     account: {
-      whoami: call({
-        method: "account.whoami",
-        args: [],
-        request: requests.account.whoami({}),
-        work: Effect.succeed(
-          new WhoAmI({
-            tokenId: "00000000-0000-4000-8000-00000000000a",
-            tokenExpiration: Option.none(),
-            permissions: Object.fromEntries(
-              Permission.literals.map((name) => [name, parts.permissions?.has(name) ?? true])
-            ),
-            operationsStat: {},
-            limits: {
-              instance_max_timeout: Work.limits.maxRunTimeoutSeconds,
-              images_import_max_timeout: Work.limits.maxImportTimeoutSeconds,
-              instance_max_concurrency: parts.maxConcurrency
-            }
-          })
-        )
-      })
+      whoami
     },
     images: {
       list: (query) =>
@@ -218,7 +213,11 @@ export const make = Effect.fnUntraced(function* (
           request: requests.images.import({ payload: request }),
           permission: "import",
           work: work.startImport(request),
-          unknown: Call.unknownOutcome.import(request.registry.url)
+          unknown: {
+            kind: "image_import",
+            of: withoutUserInfo(request.registry.url),
+            what: `the import of ${withoutUserInfo(request.registry.url)}`
+          }
         }),
       tag: (id, tag) =>
         call({
@@ -281,8 +280,8 @@ export const make = Effect.fnUntraced(function* (
             true
           )
         }).pipe(Effect.catchTag("NotFound", () => Effect.succeed(false))),
-      upload: (content) =>
-        Effect.flatMap(wholeOf(content, requestOf("files.upload")), (bytes) =>
+      upload: <E>(content: Uint8Array | Stream.Stream<Uint8Array, E>) =>
+        Effect.flatMap(wholeOf(content), (bytes) =>
           call({
             method: "files.upload",
             args: [bytes],
@@ -291,7 +290,7 @@ export const make = Effect.fnUntraced(function* (
               const now = DateTime.unsafeMake(yield* Clock.currentTimeMillis)
               const file: Library.StoredFile = {
                 id: FileId.make(yield* Uuid.make),
-                sha256: yield* digest(bytes),
+                sha256: yield* Hasher.sha256(Stream.make(bytes)),
                 bytes,
                 createdAt: now,
                 updatedAt: now
@@ -393,7 +392,7 @@ export const make = Effect.fnUntraced(function* (
           request: requests.instances.spawn({ payload: request }),
           permission: request.disposable === true ? "spawn_disposable" : "spawn",
           work: work.startRun(request),
-          unknown: Call.unknownOutcome.spawn(request.image)
+          unknown: { kind: "instance", of: request.image, what: `the command on ${request.image}` }
         })
     },
     operations: {
@@ -435,7 +434,7 @@ export const make = Effect.fnUntraced(function* (
           permission: "list",
           work: Effect.gen(function* () {
             const { over } = yield* operations.get(id)
-            if (parts.longPolling) yield* Effect.timeoutOption(Deferred.await(over), longestWait)
+            if (settings.longPolling !== false) yield* Effect.timeoutOption(Deferred.await(over), longestWait)
             return { operation: yield* shown(id, false), retryAfter: Option.none() }
           })
         }),
@@ -469,7 +468,7 @@ export const make = Effect.fnUntraced(function* (
           request: requests.subprocesses.start({ path: { id }, payload: request }),
           permission: "spawn",
           work: work.startProcess(id, request),
-          unknown: Call.unknownOutcome.process(id)
+          unknown: { kind: "subprocess", of: id, what: `the process in ${id}` }
         }),
       get: (id, spid) =>
         call({
@@ -498,13 +497,18 @@ export const make = Effect.fnUntraced(function* (
           path: { id, spid },
           request: requests.subprocesses.writeStdin({ path: { id, spid }, payload: input }),
           work: work.writeStdin(id, spid, input),
-          unknown: Call.unknownOutcome.stdin(id, spid)
+          unknown: { kind: "stdin", of: id, what: `the input for process ${spid} of ${id}`, done: "been written" }
         })
     },
     policy: {
-      wait: parts.wait ?? WaitPolicy.defaultPolicy,
-      retry: parts.retry ?? RetryPolicy.defaultPolicy,
-      pageSize: parts.pageSize ?? 100
+      wait: settings.wait ?? WaitPolicy.defaultPolicy,
+      retry,
+      retryBudget: yield* RetryPolicy.makeBudget(retry.budget),
+      pageSize: settings.pageSize ?? 100,
+      outputLimitBytes: settings.outputLimitBytes ?? ContreeConfig.defaultOutputLimitBytes,
+      idleLimit: Transport.idleLimit(settings),
+      instanceSlot: yield* Admission.slot(settings.instanceConcurrency, limitOf("instance_max_concurrency")),
+      importSlot: yield* Admission.slot(settings.importConcurrency, limitOf("images_import_max_concurrency"))
     }
   }
 })

@@ -10,10 +10,9 @@ import type { ApiFailure } from "../../api/Failure.js"
 import type { ImportRequest, OperationId } from "../../api/Images.js"
 import type { SpawnRequest } from "../../api/Instances.js"
 import type { ExecRequest, ProcessNumber } from "../../api/Subprocesses.js"
-import type { RequestError, RequestInfo } from "../../ContreeError.js"
-import * as ContreeError from "../../ContreeError.js"
 import { ImageId } from "../../ImageId.js"
 import * as RunRequest from "../../internal/runRequest.js"
+import { signalNumber } from "../../internal/signalNames.js"
 import * as Uuid from "../../internal/uuid.js"
 import * as OciReference from "../../OciReference.js"
 import type { CommandHandler } from "../CommandHandler.js"
@@ -45,56 +44,6 @@ export type InRegistry = (reference: OciReference.OciReference) => Effect.Effect
     }
   >
 >
-
-/** The client's error for a body that could not be sent. */
-export const unreachable = (request: RequestInfo): RequestError =>
-  new ContreeError.Unavailable({
-    request,
-    detail: "The service could not be reached",
-    retryAfter: Option.none(),
-    suggestion: "Check the base URL and the network"
-  })
-
-/** The numbers of signals by name, as Linux on x86 and ARM has them. */
-const signals: Readonly<Record<string, number>> = {
-  HUP: 1,
-  INT: 2,
-  QUIT: 3,
-  ILL: 4,
-  TRAP: 5,
-  ABRT: 6,
-  BUS: 7,
-  FPE: 8,
-  KILL: 9,
-  USR1: 10,
-  SEGV: 11,
-  USR2: 12,
-  PIPE: 13,
-  ALRM: 14,
-  TERM: 15,
-  STKFLT: 16,
-  CHLD: 17,
-  CONT: 18,
-  STOP: 19,
-  TSTP: 20,
-  TTIN: 21,
-  TTOU: 22,
-  URG: 23,
-  XCPU: 24,
-  XFSZ: 25,
-  VTALRM: 26,
-  PROF: 27,
-  WINCH: 28,
-  IO: 29,
-  PWR: 30,
-  SYS: 31
-}
-
-const signalNumber = (signal: string | number): Option.Option<number> => {
-  const text = String(signal).toUpperCase()
-  const number = /^\d+$/.test(text) ? Number(text) : signals[text.replace(/^SIG/, "")]
-  return number === undefined || number > 64 ? Option.none() : Option.some(number)
-}
 
 export interface Work {
   readonly startImport: (request: typeof ImportRequest.Type) => Effect.Effect<OperationId, ApiFailure>
