@@ -4,18 +4,18 @@ import { Effect } from "effect"
 import { readdirSync } from "node:fs"
 import * as Image from "../../src/Image.js"
 import { ID_SHIFT } from "../../src/local/MountNamespace.js"
-import { Fixture } from "../fixtures/Contree.js"
+import { Engine } from "../fixtures/Contree.js"
 import * as FileTree from "../fixtures/FileTree.js"
 import { keep, output } from "./steps.js"
-import type { It } from "./suite.js"
+import type { EngineIt } from "./suite.js"
 
 const idShift = process.getuid?.() === 0 ? ID_SHIFT : 0
 
-export const debian = (it: It) => {
+export const debian = (it: EngineIt) => {
   describe("an image of thousands of files, whiteouts, links, owners and odd names", () => {
     it.effect("is on disk what its layers say", () =>
       Effect.gen(function* () {
-        const fixture = yield* Fixture
+        const fixture = yield* Engine
         const layers = () => readdirSync(`${fixture.dataDirectory}/l`)
         const before = layers()
         yield* Image.oci(fixture.debian)
@@ -30,7 +30,7 @@ export const debian = (it: It) => {
 
     it.effect("is the same seen from inside a sandbox", () =>
       Effect.gen(function* () {
-        const fixture = yield* Fixture
+        const fixture = yield* Engine
         const expected = yield* (yield* fixture.images.debian).tree
         const image = yield* Image.oci(fixture.debian)
         // What the sandbox mounts stands on directories of the image, or on ones that it makes.
@@ -72,7 +72,7 @@ export const debian = (it: It) => {
       "gives its contents: what a layer removed is gone, what it changed is changed, links lead where they say",
       () =>
         Effect.gen(function* () {
-          const image = yield* Image.oci((yield* Fixture).debian)
+          const image = yield* Image.oci((yield* Engine).debian)
           const look = `cd /srv/fixture
           cat modes/none modes/closed/inside changes/content changes/linked opaque/rewritten links/hard; echo
           ls -A doomed opaque; test -e /etc/debian_version || echo no version; test -e /usr/share/doc || echo no doc
@@ -102,7 +102,7 @@ export const debian = (it: It) => {
 
     it.effect("can be changed by its own tools, as its owners and as others", () =>
       Effect.gen(function* () {
-        const image = yield* Image.oci((yield* Fixture).debian)
+        const image = yield* Image.oci((yield* Engine).debian)
         const made = yield* keep(
           image,
           `useradd --create-home ada && su ada -c 'echo mine > ~/file' && chown -R 1234:5678 /srv/fixture/links &&

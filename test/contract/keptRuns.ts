@@ -42,19 +42,15 @@ export const keptRuns = (it: It) => {
         const made = yield* keep(
           yield* busybox,
           `mkdir -p /d/sub /d/gone; echo one > /d/one; echo two > /d/two; echo three > /d/sub/three; echo 4 > /d/gone/4
-           chmod 4755 /d/one; chown 12:34 /d/two; ln /d/one /d/hard; ln -s one /d/soft; mkfifo /d/pipe`
+           chmod 4755 /d/one; ln -s one /d/soft`
         )
         const changed = yield* keep(
           made,
-          `rm /d/two; rm -r /d/gone; mv /d/sub /d/moved; echo more >> /d/one; echo two > /d/sub; chmod 600 /d/soft
-           rm /d/hard; mkdir /d/hard; echo new > /d/hard/new; rm /d/pipe; chown 0:7 /d/moved/three`
+          `rm /d/two; rm -r /d/gone; mv /d/sub /d/moved; echo more >> /d/one; echo two > /d/sub; chmod 600 /d/soft`
         )
-        const look =
-          "cd /d; find . | sort; cat one sub hard/new moved/three; stat -c '%n %a %u:%g %F' one moved/three soft"
+        const look = "cd /d; find . | sort; cat one sub moved/three; stat -c '%n %a' one moved/three; readlink soft"
         assert.deepStrictEqual((yield* output(changed, look)).trim().split("\n"), [
           ".",
-          "./hard",
-          "./hard/new",
           "./moved",
           "./moved/three",
           "./one",
@@ -63,33 +59,12 @@ export const keptRuns = (it: It) => {
           "one",
           "more",
           "two",
-          "new",
           "three",
-          "one 600 0:0 regular file",
-          "moved/three 644 0:7 regular file",
-          "soft 777 0:0 symbolic link"
+          "one 600",
+          "moved/three 644",
+          "one"
         ])
-        assert.deepStrictEqual(
-          (yield* output(made, "cd /d; cat one two sub/three gone/4 hard; stat -c '%n %a %u:%g %h' one two; ls -F"))
-            .trim()
-            .split("\n"),
-          [
-            "one",
-            "two",
-            "three",
-            "4",
-            "one",
-            "one 4755 0:0 2",
-            "two 644 12:34 1",
-            "gone/",
-            "hard*",
-            "one*",
-            "pipe|",
-            "soft@",
-            "sub/",
-            "two"
-          ]
-        )
+        assert.strictEqual(yield* output(made, "cat /d/one /d/two /d/sub/three /d/gone/4"), "one\ntwo\nthree\n4\n")
         const emptied = yield* keep(changed, "rm -r /d; mkdir /d; echo fresh > /d/fresh")
         assert.strictEqual(yield* output(emptied, "find /d | sort"), "/d\n/d/fresh\n")
       })

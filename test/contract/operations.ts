@@ -5,7 +5,7 @@ import { ContreeClient } from "../../src/ContreeClient.js"
 import * as Image from "../../src/Image.js"
 import * as Operation from "../../src/Operation.js"
 import { Fixture } from "../fixtures/Contree.js"
-import { processesNaming, uniqueSeconds, within } from "../fixtures/EngineTraces.js"
+import { uniqueSeconds, within } from "../fixtures/EngineTraces.js"
 import { busybox, failsWith, unique } from "./steps.js"
 import type { It } from "./suite.js"
 
@@ -84,15 +84,16 @@ export const operations = (it: It) => {
 
     it.effect("can be cancelled while it runs: its processes are gone then, and who waits for it hears of it", () =>
       Effect.gen(function* () {
+        const { running } = yield* Fixture
         const seconds = yield* uniqueSeconds
         const id = yield* start(`sleep ${seconds}`)
         const waiting = yield* Effect.fork(Effect.either(Operation.wait(id)))
-        yield* within(5000)(processesNaming(seconds), (found) => found.length > 0)
+        yield* within(5000)(running(seconds), (found) => found.length > 0)
         yield* within(1000)(status(id), (now) => now === "EXECUTING")
         assert.include(yield* idsOf({ status: "EXECUTING" }, 10), id)
         assert.isTrue(yield* Operation.cancel(id))
         assert.strictEqual(yield* status(id), "CANCELLED")
-        assert.deepStrictEqual(yield* processesNaming(seconds), [])
+        assert.deepStrictEqual(yield* running(seconds), [])
         const heard = yield* Fiber.join(waiting)
         assert.strictEqual(heard._tag === "Left" ? heard.left._tag : heard.right.status, "OperationCancelled")
         assert.isFalse(yield* Operation.cancel(id))
@@ -111,9 +112,10 @@ export const operations = (it: It) => {
 
     it.effect("that waits for its turn can be cancelled too", () =>
       Effect.gen(function* () {
+        const { running } = yield* Fixture
         const seconds = yield* uniqueSeconds
         const many = yield* Effect.replicateEffect(start(`sleep ${seconds}`), 20)
-        yield* within(10_000)(idsOf({ status: "EXECUTING" }, 100), (running) => running.length === 16)
+        yield* within(10_000)(idsOf({ status: "EXECUTING" }, 100), (executing) => executing.length === 16)
         const last = many[19]
         assert.isDefined(last)
         assert.strictEqual(yield* status(last), "PENDING")
@@ -121,7 +123,7 @@ export const operations = (it: It) => {
         assert.isBelow(Duration.toMillis(took), 1000)
         assert.strictEqual(yield* status(last), "CANCELLED")
         yield* Effect.forEach(many, Operation.cancel, { concurrency: "unbounded" })
-        assert.deepStrictEqual(yield* processesNaming(seconds), [])
+        assert.deepStrictEqual(yield* running(seconds), [])
       })
     )
   })

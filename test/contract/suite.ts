@@ -2,31 +2,45 @@
 import { layer as suite, type Vitest } from "@effect/vitest"
 import type { Layer } from "effect"
 import type { ContreeClient } from "../../src/ContreeClient.js"
-import type { Fixture } from "../fixtures/Contree.js"
+import type { Engine, Fixture } from "../fixtures/Contree.js"
 import { commands } from "./commands.js"
 import { debian } from "./debian.js"
 import { imports } from "./imports.js"
 import { interruption } from "./interruption.js"
 import { keptRuns } from "./keptRuns.js"
 import { listings } from "./listings.js"
+import { machine } from "./machine.js"
 import { operations } from "./operations.js"
 import { rejections } from "./rejections.js"
 import { tags } from "./tags.js"
 
-/** How the tests of the contract are declared: on real time, with a client and what surrounds its engine. */
+/** How the tests of the contract are declared: on real time, with a client and what surrounds it. */
 export type It = Vitest.MethodsNonLive<ContreeClient | Fixture, true>
 
-/** Runs all tests of the contract over one engine. */
-export const contract = <E>(name: string, engine: Layer.Layer<ContreeClient | Fixture, E>) => {
+/** How tests are declared that look at the engine's machine too. */
+export type EngineIt = Vitest.MethodsNonLive<ContreeClient | Fixture | Engine, true>
+
+const behaviour = (it: It) => {
+  imports(it)
+  commands(it)
+  keptRuns(it)
+  tags(it)
+  listings(it)
+  operations(it)
+  interruption(it)
+  rejections(it)
+}
+
+/** Runs all tests of the contract over one engine, and those of what it does on its machine. */
+export const contract = <E>(name: string, engine: Layer.Layer<ContreeClient | Fixture | Engine, E>) => {
   suite(engine, { excludeTestServices: true, timeout: "4 minutes" })(name, (it) => {
-    imports(it)
-    commands(it)
-    keptRuns(it)
-    tags(it)
-    listings(it)
-    operations(it)
-    interruption(it)
-    rejections(it)
+    behaviour(it)
+    machine(it)
     debian(it)
   })
+}
+
+/** Runs all tests of the contract where there is no engine. */
+export const contractWithoutEngine = <E>(name: string, double: Layer.Layer<ContreeClient | Fixture, E>) => {
+  suite(double, { excludeTestServices: true })(name, behaviour)
 }

@@ -1,0 +1,4 @@
+import * as Contree from "../fixtures/Contree.js"
+import { contractWithoutEngine } from "./suite.js"
+
+contractWithoutEngine("TestContree", Contree.double)
