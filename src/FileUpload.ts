@@ -422,7 +422,7 @@ const uploadEither = Effect.fn("FileUpload.upload")(function* (
  *
  * const megabyte = new Uint8Array(1_048_576)
  *
- * export const upload = FileUpload.fromStream(Stream.make(megabyte).pipe(Stream.repeatElements, Stream.take(1024))).pipe(
+ * export const upload = FileUpload.fromStream(Stream.repeatValue(megabyte).pipe(Stream.take(1024))).pipe(
  *   FileUpload.upload({ onProgress: ({ bytes, phase }) => Console.log(`${phase}: ${bytes}`) })
  * )
  * ```

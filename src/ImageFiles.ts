@@ -255,7 +255,8 @@ export const walk: {
 )
 
 /**
- * Tells whether a path is there, whatever it is. An image that is missing is `NotFound`.
+ * Tells whether a path is there, whatever it is; a symbolic link counts for what it leads to. An image that is missing
+ * is `NotFound`.
  *
  * @since 0.1.0
  * @category getters

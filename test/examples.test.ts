@@ -58,7 +58,7 @@ suite(Layer.mergeAll(Registry.layer, Images.layer, NodeContext.layer), { exclude
           const [code, stdout, stderr] = yield* Effect.all([child.exitCode, text(child.stdout), text(child.stderr)], {
             concurrency: 3
           })
-          assert.strictEqual(code, 0, stderr)
+          assert.strictEqual(code, 0, stdout + stderr)
           assert.strictEqual(stderr, "")
           for (const line of lines) assert.match(stdout, line)
           assert.deepStrictEqual((yield* EngineTraces.tracesOf(dataDirectory)).processes, [])
