@@ -157,4 +157,5 @@ const passing: ReadonlySet<number> = new Set([408, 410, 425, 429, 502, 503, 504]
 export const isSafe = (method: HttpMethod.HttpMethod, error: ContreeError): boolean =>
   method === "POST"
     ? error._tag === "RateLimited" || (error._tag === "Unavailable" && error.notStarted)
-    : isTransient(error) && (error.status === undefined || passing.has(error.status))
+    : // An answer that broke off has a status of success.
+      isTransient(error) && (error.status === undefined || error.status < 400 || passing.has(error.status))

@@ -3,11 +3,11 @@ import { NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
 import { ConfigProvider, Deferred, Duration, Effect, Fiber, Layer, Option, Redacted, TestClock } from "effect"
-import { createServer, type RequestListener } from "node:http"
 import { ContreeClient, layer as layerFromEnvironment, layerWith } from "../src/ContreeClient.js"
 import type { ContreeConfig } from "../src/ContreeConfig.js"
 import * as ContreeError from "../src/ContreeError.js"
 import * as RetryPolicy from "../src/RetryPolicy.js"
+import { listening } from "./fixtures/HttpListener.js"
 import * as Scripted from "./fixtures/ScriptedService.js"
 import { image, operationId, record, tag } from "./fixtures/ScriptedService.js"
 
@@ -455,30 +455,6 @@ describe("the address of the service", () => {
     })
   )
 })
-
-/** A real server on a free port of the loopback interface. */
-const listening = (listener: RequestListener) =>
-  Effect.acquireRelease(
-    Effect.async<{ readonly url: string; readonly close: () => void }, Error>((resume) => {
-      const server = createServer(listener)
-      server.once("error", (error) => resume(Effect.fail(error)))
-      server.listen(0, "127.0.0.1", () => {
-        const address = server.address()
-        if (address !== null && typeof address === "object") {
-          resume(
-            Effect.succeed({
-              url: `http://127.0.0.1:${address.port}`,
-              close: () => {
-                server.close()
-                server.closeAllConnections()
-              }
-            })
-          )
-        }
-      })
-    }),
-    ({ close }) => Effect.sync(close)
-  )
 
 describe("over real sockets", () => {
   const clients = [

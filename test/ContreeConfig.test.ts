@@ -1,10 +1,24 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
 import { HttpClient } from "@effect/platform"
-import { Config, ConfigError, ConfigProvider, Effect, Either, Layer, Redacted } from "effect"
+import {
+  Config,
+  ConfigError,
+  ConfigProvider,
+  Duration,
+  Effect,
+  Either,
+  Fiber,
+  Layer,
+  Redacted,
+  Schedule,
+  TestClock
+} from "effect"
 import { inspect } from "node:util"
 import * as ContreeClient from "../src/ContreeClient.js"
 import * as ContreeConfig from "../src/ContreeConfig.js"
+import * as RetryPolicy from "../src/RetryPolicy.js"
+import * as WaitPolicy from "../src/WaitPolicy.js"
 import * as Scripted from "./fixtures/ScriptedService.js"
 
 /** The settings in an environment, with the token in clear. */
@@ -69,6 +83,110 @@ describe("the settings from the environment", () => {
         assert.isTrue(ConfigError.isConfigError(error))
         assert.include(String(error), "CONTREE_TOKEN")
         assert.include(String(error), "NEBIUS_API_KEY")
+      }
+    })
+  )
+
+  const settings: ReadonlyArray<
+    readonly [name: string, text: string, setting: keyof ContreeConfig.ContreeConfig, value: unknown]
+  > = [
+    ["CONTREE_REQUEST_TIMEOUT", "90", "requestTimeout", Duration.seconds(90)],
+    ["CONTREE_REQUEST_TIMEOUT", "1.5", "requestTimeout", Duration.millis(1500)],
+    ["CONTREE_IDLE_LIMIT", "2 minutes", "idleLimit", Duration.minutes(2)],
+    ["CONTREE_IDLE_LIMIT", "500millis", "idleLimit", Duration.millis(500)],
+    ["CONTREE_OUTPUT_LIMIT_BYTES", "0", "outputLimitBytes", 0],
+    ["CONTREE_PAGE_SIZE", " 1000 ", "pageSize", 1000],
+    ["CONTREE_INSTANCE_CONCURRENCY", "server", "instanceConcurrency", "server"],
+    ["CONTREE_INSTANCE_CONCURRENCY", "8", "instanceConcurrency", 8],
+    ["CONTREE_IMPORT_CONCURRENCY", "SERVER", "importConcurrency", "server"],
+    ["CONTREE_TRACE_PROPAGATION", "false", "tracePropagation", false],
+    ["CONTREE_LONG_POLLING", "1", "longPolling", true],
+    ["CONTREE_RETRIES", "0", "retry", RetryPolicy.never],
+    ["CONTREE_PROJECT", " p ", "project", "p"]
+  ]
+  it.effect.each(settings)("have a name for each: %s=%s", ([name, text, setting, value]) =>
+    Effect.gen(function* () {
+      const config = yield* read({ CONTREE_TOKEN: "t", [name]: text })
+      deepStrictEqual<unknown>(config[setting], value)
+      const unset = yield* read({ CONTREE_TOKEN: "t", [name]: "" })
+      deepStrictEqual<object>(unset, hosted)
+    })
+  )
+
+  it.effect("set the wait's deadline and the number of repetitions, and leave the rest of their policies", () =>
+    Effect.gen(function* () {
+      const { retry, wait } = yield* read({
+        CONTREE_TOKEN: "t",
+        CONTREE_WAIT_DEADLINE: "1 hour",
+        CONTREE_RETRIES: "2"
+      })
+      deepStrictEqual(wait, { ...WaitPolicy.defaultPolicy, deadline: Duration.hours(1) })
+      const pauses = yield* Schedule.run(retry?.schedule ?? Schedule.stop, 0, [1, 2, 3, 4, 5]).pipe(
+        Effect.fork,
+        Effect.tap(() => TestClock.adjust("1 hour")),
+        Effect.flatMap(Fiber.join)
+      )
+      assert.lengthOf(pauses, 3)
+    })
+  )
+
+  const unreadable: ReadonlyArray<readonly [name: string, text: string, expected: string]> = [
+    ["CONTREE_REQUEST_TIMEOUT", "soon", "seconds"],
+    ["CONTREE_REQUEST_TIMEOUT", "-1", "seconds"],
+    ["CONTREE_IDLE_LIMIT", "1 fortnight", "seconds"],
+    ["CONTREE_WAIT_DEADLINE", "infinity", "seconds"],
+    ["CONTREE_OUTPUT_LIMIT_BYTES", "10485761", "from 0 to 10485760"],
+    ["CONTREE_PAGE_SIZE", "0", "from 1 to 1000"],
+    ["CONTREE_PAGE_SIZE", "1e2", "from 1 to 1000"],
+    ["CONTREE_INSTANCE_CONCURRENCY", "many", "whole number"],
+    ["CONTREE_IMPORT_CONCURRENCY", "0", "whole number"],
+    ["CONTREE_TRACE_PROPAGATION", "maybe", "true"],
+    ["CONTREE_LONG_POLLING", "2", "true"],
+    ["CONTREE_RETRIES", "-1", "from 0 to 100"],
+    ["CONTREE_AUTH", "oauth", "iam or jwt"],
+    ["CONTREE_URL", "contree.dev", "address"],
+    ["CONTREE_URL", "ftp://contree.dev", "address"],
+    ["CONTREE_BASE_URL", "http://[", "address"],
+    ["CONTREE_URL", "https://me:secret@contree.dev", "without a name or password"]
+  ]
+  it.effect.each(unreadable)(
+    "that cannot be read name the variable and what was expected: %s=%s",
+    ([name, text, says]) =>
+      Effect.gen(function* () {
+        const error = yield* Effect.flip(read({ CONTREE_TOKEN: "t", [name]: text }))
+        assert.isTrue(ConfigError.isConfigError(error))
+        assert.include(String(error), name)
+        assert.include(String(error), says)
+        assert.notInclude(String(error), "secret")
+      })
+  )
+
+  it.effect("that cannot be read are not skipped for the next name", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(
+        read({ CONTREE_TOKEN: "t", CONTREE_URL: "nowhere", CONTREE_BASE_URL: "http://b" })
+      )
+      assert.include(String(error), "CONTREE_URL")
+    })
+  )
+
+  const kinds: ReadonlyArray<readonly [environment: Record<string, string>, says: ReadonlyArray<string>]> = [
+    [{ CONTREE_AUTH: "iam" }, ["CONTREE_AUTH", "CONTREE_PROJECT", "NEBIUS_PROJECT_ID", "NEBIUS_AI_PROJECT"]],
+    [{ CONTREE_AUTH: "jwt" }, ["CONTREE_AUTH", "CONTREE_URL", "CONTREE_BASE_URL"]]
+  ]
+  it.effect.each(kinds)("that contradict the kind of the token name every name: %j", ([environment, says]) =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(read({ CONTREE_TOKEN: "t", ...environment }))
+      for (const name of says) assert.include(String(error), name)
+    })
+  )
+
+  it.effect("with a token that no header can carry say so without showing it", () =>
+    Effect.gen(function* () {
+      for (const token of ["very secret", "very\nsecret", "very-s\u00e9cret"]) {
+        const error = yield* Effect.flip(read({ NEBIUS_API_KEY: token }))
+        assert.include(String(error), "NEBIUS_API_KEY")
+        assert.notInclude(String(error) + JSON.stringify(error) + inspect(error, { depth: 9 }), token)
       }
     })
   )

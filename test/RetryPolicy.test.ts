@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
-import { Duration, Effect, Fiber, Option, Schedule, TestClock } from "effect"
+import { Duration, Effect, Fiber, Option, Schedule, TestClock, TestContext } from "effect"
 import { ContreeClient } from "../src/ContreeClient.js"
 import type { RequestError } from "../src/ContreeError.js"
 import * as ContreeError from "../src/ContreeError.js"
@@ -184,6 +184,7 @@ describe("RetryPolicy.isSafe", () => {
     [new ContreeError.Unavailable({ ...fields, retryAfter: Option.none() }), true, false],
     [new ContreeError.Unavailable({ ...fields, retryAfter: Option.none(), notStarted: true }), true, true],
     [new ContreeError.TimedOut({ ...fields, limit: "request", after: Duration.zero }), true, false],
+    [new ContreeError.TimedOut({ ...fields, limit: "idle", after: Duration.zero }), true, false],
     [new ContreeError.TimedOut({ ...fields, limit: "wait", after: Duration.zero }), false, false],
     [new ContreeError.OutcomeUnknown(fields), false, false],
     [new ContreeError.NotFound({ ...fields, what: "x" }), false, false],
@@ -198,4 +199,143 @@ describe("RetryPolicy.isSafe", () => {
       assert.strictEqual(RetryPolicy.isSafe("POST", error), post, error._tag)
     }
   })
+})
+
+describe("a request that the server puts off", () => {
+  const policy: RetryPolicy.RetryPolicy = {
+    schedule: Schedule.intersect(Schedule.spaced("1 second"), Schedule.recurs(2)),
+    pushback: Schedule.intersect(Schedule.spaced("10 seconds"), Schedule.recurs(4))
+  }
+
+  it.effect("has pauses and a number of its own, apart from failures", () =>
+    Effect.gen(function* () {
+      for (const status of [425, 429]) {
+        const off = Scripted.failure(status)
+        const service = Scripted.make({
+          [routeOfGet]: [
+            off,
+            off,
+            Scripted.failure(503),
+            off,
+            Scripted.broken("ECONNRESET"),
+            off,
+            Scripted.json(record())
+          ]
+        })
+        const { result, seconds } = yield* timed(service, byId, policy)
+        assert.strictEqual(result._tag, "Right")
+        deepStrictEqual(
+          seconds.map((second) => second - (seconds[0] ?? 0)),
+          [0, 10, 20, 21, 31, 32, 42]
+        )
+        const never = yield* timed(Scripted.make({ [routeOfGet]: off }), byId, policy)
+        assert.lengthOf(never.seconds, 5)
+      }
+    })
+  )
+
+  it.effect("is sent again for two minutes by default, and then fails as it was put off", () =>
+    Effect.gen(function* () {
+      const service = Scripted.make({ [routeOfGet]: Scripted.failure(429) })
+      const { result, seconds } = yield* timed(service, byId, RetryPolicy.defaultPolicy)
+      assert.strictEqual(result._tag === "Left" ? result.left._tag : "", "RateLimited")
+      const last = (seconds.at(-1) ?? 0) - (seconds[0] ?? 0)
+      assert.isAbove(last, 90)
+      assert.isBelow(last, 135)
+    })
+  )
+
+  it.effect("takes nothing from the budget for failures", () =>
+    Effect.gen(function* () {
+      const service = Scripted.make({
+        [routeOfGet]: [Scripted.failure(429), Scripted.failure(425), Scripted.failure(503), Scripted.json(record())]
+      })
+      const { result } = yield* timed(service, byId, { ...doubling, budget: { burst: 1, perSecond: 0 } })
+      assert.strictEqual(result._tag, "Right")
+    })
+  )
+})
+
+describe("the patience of a policy", () => {
+  it.effect("ends where a server asks for a longer pause, and the error holds the time", () =>
+    Effect.gen(function* () {
+      for (const [status, patience, asked, requests] of [
+        [429, undefined, "121", 1],
+        [429, undefined, "120", 4],
+        [503, undefined, "121", 1],
+        [503, "1 second", "2", 1],
+        [429, "1 hour", "Thu, 01 Jan 1970 00:04:00 GMT", 4]
+      ] as const) {
+        const service = Scripted.make({ [routeOfGet]: Scripted.failure(status, "later", { "retry-after": asked }) })
+        const { result, seconds } = yield* timed(service, byId, { ...doubling, patience }).pipe(
+          Effect.provide(TestContext.TestContext)
+        )
+        assert.lengthOf(seconds, requests, `${status} ${asked}`)
+        if (result._tag === "Left" && requests === 1) {
+          deepStrictEqual(ContreeError.retryAfter(result.left), Option.some(Duration.seconds(Number(asked))))
+        }
+      }
+    })
+  )
+})
+
+describe("the budget of a client", () => {
+  it.effect("holds many fibers back from a server that fails", () =>
+    Effect.gen(function* () {
+      const service = Scripted.make({ [routeOfGet]: Scripted.failure(503) })
+      const fiber = yield* Effect.forEach(Array.from({ length: 60 }), () => Effect.either(byId), {
+        concurrency: "unbounded"
+      }).pipe(
+        Effect.provide(service.layer({ retry: { ...RetryPolicy.defaultPolicy, budget: { burst: 20, perSecond: 2 } } })),
+        Effect.fork
+      )
+      yield* TestClock.adjust("1 minute")
+      const results = yield* Fiber.join(fiber)
+      assert.isTrue(results.every(({ _tag }) => _tag === "Left"))
+      const last = (service.requests.at(-1)?.at ?? 0) / 1000
+      // Without it there would be 360.
+      assert.isAtLeast(service.requests.length, 80)
+      assert.isAtMost(service.requests.length, 80 + 2 * last + 1)
+    })
+  )
+
+  it.effect("is shared by every kind of request, and is that of one client", () =>
+    Effect.gen(function* () {
+      const service = Scripted.make({
+        [routeOfGet]: Scripted.failure(503),
+        [`DELETE /v1/operations/${operationId}`]: Scripted.failure(503)
+      })
+      const retry = { ...doubling, budget: { burst: 2, perSecond: 0 } }
+      const both = Effect.zipRight(Effect.flip(byId), Effect.flip(cancel))
+      const first = yield* timed(service, both, retry)
+      assert.lengthOf(first.seconds, 4)
+      const second = yield* timed(service, both, retry)
+      assert.lengthOf(second.seconds, 8)
+    })
+  )
+
+  it.effect("refills with the time, up to its size", () =>
+    Effect.gen(function* () {
+      const budget = yield* RetryPolicy.makeBudget({ burst: 3, perSecond: 2 })
+      const take = (times: number) => Effect.replicateEffect(budget.take, times)
+      deepStrictEqual(yield* take(4), [true, true, true, false])
+      yield* TestClock.adjust("499 millis")
+      deepStrictEqual(yield* take(1), [false])
+      yield* TestClock.adjust("1 millis")
+      deepStrictEqual(yield* take(2), [true, false])
+      yield* TestClock.adjust("1 hour")
+      deepStrictEqual(yield* take(4), [true, true, true, false])
+    })
+  )
+
+  it.effect("says nothing about requests that succeed", () =>
+    Effect.gen(function* () {
+      const service = Scripted.make({ [routeOfGet]: Scripted.json(record()) })
+      const { result } = yield* timed(service, Effect.replicateEffect(byId, 50), {
+        ...doubling,
+        budget: { burst: 0, perSecond: 0 }
+      })
+      assert.strictEqual(result._tag, "Right")
+    })
+  )
 })

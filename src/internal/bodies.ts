@@ -81,7 +81,9 @@ export const arriving = (options: {
     const expected = announced(response)
     let came = 0
     return response.stream.pipe(
-      Stream.mapError((error) => fromTransport(error, scrub)),
+      Stream.catchAll((error) =>
+        error.reason === "EmptyBody" ? Stream.empty : Stream.fail(fromTransport(error, scrub))
+      ),
       Stream.timeoutFail(() => stoodStill(request, "Nothing came of the answer's body", idleLimit), idleLimit),
       Stream.mapChunks((chunk) => {
         for (const bytes of chunk) came += bytes.byteLength

@@ -57,14 +57,15 @@ export const retrySafely =
       Schedule.identity<E>().pipe(
         Schedule.intersect(pauses),
         Schedule.whileInput((error: E) => applies(error) && mayRepeat(error)),
-        Schedule.whileInputEffect(() => allowed),
+        Schedule.whileInputEffect((error: E) =>
+          Effect.tap(allowed, (allowed) => Effect.when(toldOf(error), () => allowed))
+        ),
         Schedule.modifyDelay(([error], delay) =>
           Option.match(ContreeError.retryAfter(error), {
             onNone: () => delay,
             onSome: (asked) => Duration.max(asked, delay)
           })
-        ),
-        Schedule.tapOutput(([error]) => toldOf(error))
+        )
       )
     return effect.pipe(
       Effect.retry(by(retry.pushback ?? retry.schedule, ContreeError.isPutOff, Effect.succeed(true))),
