@@ -8,7 +8,6 @@
  */
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { BigIntStats } from "node:fs"
 import { ImagePathError } from "./ImagePathError.js"
@@ -30,15 +29,11 @@ export interface ImageArchive {
   readonly content: Stream.Stream<Uint8Array, LayerStoreError>
 }
 
-/** A folder whose members come next. */
-interface Folder {
-  readonly path: Tree.BytePath
-  /** What its members' names start with. */
-  readonly prefix: string
-}
-
 /** A file whose content is read with those beside it, up to this size; larger ones are streamed. */
 const GATHERED = 128 * 1024
+
+/** The member that stands for the root. */
+const ROOT = "."
 
 /** So many members are read ahead at most. */
 const BATCH = 32
@@ -117,24 +112,44 @@ const writer = (idShift: number) => {
   }
 }
 
-/** What a folder holds, in the order of the names' bytes. */
-const look = ({ path, prefix }: Folder): Effect.Effect<ReadonlyArray<Found>, LayerStoreError> =>
+/** What a folder holds, the first by its bytes at the end. */
+const look = ({ name, path }: Found): Effect.Effect<Array<Found>, LayerStoreError> =>
   Effect.flatMap(Tree.names(path), (names) =>
     Effect.forEach(
-      names.sort((a, b) => (a < b ? -1 : 1)),
-      (name) =>
-        Effect.map(Tree.lstatExact(Tree.join(path, name)), (stats) => ({
-          path: Tree.join(path, name),
-          name: prefix + name,
+      names.sort((a, b) => (a < b ? 1 : -1)),
+      (child) =>
+        Effect.map(Tree.lstatExact(Tree.join(path, child)), (stats) => ({
+          path: Tree.join(path, child),
+          name: name === ROOT ? child : `${name}/${child}`,
           stats
         })),
       { concurrency: Tree.CONCURRENCY }
     )
   )
 
-/** The folders in `found`, the first on top of the stack. */
-const foldersOf = (found: ReadonlyArray<Found>): ReadonlyArray<Folder> =>
-  found.flatMap(({ name, path, stats }) => (stats.isDirectory() ? [{ path, prefix: `${name}/` }] : [])).reverse()
+/**
+ * The members in batches, each folder right before what it holds: a reader sets the time of a folder when the first
+ * member outside of it comes.
+ */
+const walk = (top: Found): Stream.Stream<ReadonlyArray<Found>, LayerStoreError> =>
+  Stream.suspend(() => {
+    // What is still to come, at each depth.
+    const pending = [[top]]
+    const batch = Effect.gen(function* () {
+      const found: Array<Found> = []
+      while (found.length < BATCH) {
+        const next = pending.at(-1)?.pop()
+        if (next !== undefined) {
+          found.push(next)
+          if (next.stats.isDirectory()) pending.push(yield* look(next))
+        } else if (pending.pop() === undefined) {
+          break
+        }
+      }
+      return found
+    })
+    return Stream.takeWhile(Stream.repeatEffect(batch), (found) => found.length > 0)
+  })
 
 /**
  * The archive of a file or a folder. A link is followed to what it leads to, which stands under the name that was
@@ -156,31 +171,12 @@ export const make = Effect.fn("ImageArchive.make")(function* (
   const asked = ImagePath.normalize(path).slice(1)
   const last: string = Tree.bytePath(asked.split("/").at(-1) ?? "")
   const name = last === ".." || last === "" ? place.name : last
-  const top: Found = { path: place.path, name, stats: yield* Tree.lstatExact(place.path) }
+  const stats = yield* Tree.lstatExact(place.path)
   const content = Stream.suspend(() => {
     const write = writer(image.idShift)
-    const members = (found: ReadonlyArray<Found>) =>
-      Stream.fromIterable(found).pipe(
-        Stream.grouped(BATCH),
-        Stream.mapEffect((batch) => Effect.forEach(batch, write, { concurrency: Tree.CONCURRENCY })),
-        Stream.flatMap((pieces) => gather(pieces.flat()))
-      )
-    const below = (folders: ReadonlyArray<Folder>): Stream.Stream<Uint8Array, LayerStoreError> =>
-      Stream.paginateEffect(folders, (stack) => {
-        const folder = stack.at(-1)
-        return folder === undefined
-          ? Effect.succeed([[] as ReadonlyArray<Found>, Option.none<ReadonlyArray<Folder>>()] as const)
-          : Effect.map(look(folder), (found) => {
-              const rest = [...stack.slice(0, -1), ...foldersOf(found)]
-              return [found, rest.length === 0 ? Option.none() : Option.some(rest)] as const
-            })
-      }).pipe(Stream.flatMap(members))
-    const root = name === "" ? { ...top, name: "." } : top
-    return Stream.make(root).pipe(
-      Stream.flatMap((found) => members([found])),
-      Stream.concat(
-        top.stats.isDirectory() ? below([{ path: top.path, prefix: name === "" ? "" : `${name}/` }]) : Stream.empty
-      ),
+    return walk({ path: place.path, name: name === "" ? ROOT : name, stats }).pipe(
+      Stream.mapEffect((batch) => Effect.forEach(batch, write, { concurrency: Tree.CONCURRENCY })),
+      Stream.flatMap((pieces) => gather(pieces.flat())),
       Stream.concat(Stream.make(Pax.trailer))
     )
   })

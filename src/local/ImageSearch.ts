@@ -117,6 +117,8 @@ const words = (query: typeof GrepQuery.Type): ReadonlyArray<string> => [
   ...query.pattern.map((pattern) => `--regexp=${pattern}`)
 ]
 
+const quoted = (texts: ReadonlyArray<string>): string => texts.map((text) => `"${text}"`).join(", ")
+
 /** A place to search, as ripgrep gets it and as the answer names it. */
 interface Target {
   readonly word: string
@@ -159,7 +161,11 @@ export const make: Effect.Effect<ImageSearch.Service, never, CommandExecutor.Com
     })
 
     /** Feeds the answer until it is full or ripgrep has said everything. Without a summary ripgrep has refused to start. */
-    const run = (command: Command.Command, output: ReturnType<typeof SearchOutput.collector>) =>
+    const run = (
+      query: typeof GrepQuery.Type,
+      command: Command.Command,
+      output: ReturnType<typeof SearchOutput.collector>
+    ) =>
       Effect.gen(function* () {
         const split = SearchOutput.lineSplitter(MAX_EVENT_BYTES)
         const process = yield* Command.start(command)
@@ -183,7 +189,10 @@ export const make: Effect.Effect<ImageSearch.Service, never, CommandExecutor.Com
         // Killed, or out of memory: a shell gives such an end a code above 128.
         const code = yield* Effect.orElseSucceed(process.exitCode, () => 255)
         return yield* code === 2
-          ? new ImageSearchError({ reason: "Invalid", detail: `pattern or glob: ${said}` })
+          ? new ImageSearchError({
+              reason: "Invalid",
+              detail: `pattern ${quoted(query.pattern)}${(query.glob ?? []).length > 0 ? ` or glob ${quoted(query.glob ?? [])}` : ""}: ${said}`
+            })
           : new ImageSearchError({
               reason: "TooMuch",
               detail: `The search needs more memory than it may have: search a narrower path. ${said}`.trim()
@@ -234,7 +243,7 @@ export const make: Effect.Effect<ImageSearch.Service, never, CommandExecutor.Com
           "--",
           ...targets.map(({ word }) => word)
         ).pipe(Command.workingDirectory(image.root), Command.env({ LC_ALL: "C" }))
-        yield* turn.withPermits(1)(run(command, output))
+        yield* turn.withPermits(1)(run(query, command, output))
       }
       return { path: paths[0] ?? "/", patterns: query.pattern, ...output.result() }
     })

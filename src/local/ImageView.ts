@@ -15,8 +15,6 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { FileItem } from "../api/Inspect.js"
 import { ImagePathError } from "./ImagePathError.js"
-import type { StoredImage } from "./ImageStore.js"
-import { ImageStore } from "./ImageStore.js"
 import * as ImagePath from "./internal/imagePath.js"
 import * as LeastRecentlyUsed from "./internal/leastRecentlyUsed.js"
 import * as OwnerNames from "./internal/ownerNames.js"
@@ -78,10 +76,10 @@ export declare namespace ImageView {
    */
   interface Service {
     /**
-     * Opens the image until the scope closes. What is read of an image while the garbage collector removes it breaks
+     * Opens the image of these layers until the scope closes. What is read of an image while the garbage collector removes it breaks
      * off with an error.
      */
-    readonly open: (image: StoredImage) => Effect.Effect<OpenImage, LayerStoreError.LayerStoreError, Scope.Scope>
+    readonly open: (chain: Chain) => Effect.Effect<OpenImage, LayerStoreError.LayerStoreError, Scope.Scope>
   }
 }
 
@@ -140,9 +138,8 @@ const itemOf = Effect.fnUntraced(function* (
 export const make: Effect.Effect<
   ImageView.Service,
   never,
-  ImageStore | LayerStore | MountNamespace | CommandExecutor | Scope.Scope
+  LayerStore | MountNamespace | CommandExecutor | Scope.Scope
 > = Effect.gen(function* () {
-  const images = yield* ImageStore
   const { idShift } = yield* MountNamespace
   const views = yield* LeastRecentlyUsed.make({
     capacity: CAPACITY,
@@ -155,8 +152,7 @@ export const make: Effect.Effect<
       })
   })
 
-  const open = Effect.fn("ImageView.open")(function* (image: StoredImage) {
-    const chain = yield* images.mountChain(image)
+  const open = Effect.fn("ImageView.open")(function* (chain: Chain) {
     const { names, root } = yield* views.get(chain)
     const at = Tree.bytePath(root)
     const wrongType = (path: string, detail: string) => new ImagePathError({ reason: "WrongType", path, detail })
@@ -186,10 +182,12 @@ export const make: Effect.Effect<
 })
 
 /**
- * The service over the stores, in the worker's mount namespace.
+ * The service over the layers on disk, in the worker's mount namespace.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layer: Layer.Layer<ImageView, never, ImageStore | LayerStore | MountNamespace | CommandExecutor> =
-  Layer.scoped(ImageView, make)
+export const layer: Layer.Layer<ImageView, never, LayerStore | MountNamespace | CommandExecutor> = Layer.scoped(
+  ImageView,
+  make
+)

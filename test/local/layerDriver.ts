@@ -9,9 +9,11 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect, Exit, Fiber, HashSet, Layer, Logger, Schedule, Schema, Scope } from "effect"
 import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
+import * as ImageView from "../../src/local/ImageView.js"
 import * as LayerSquash from "../../src/local/LayerSquash.js"
 import * as LayerStore from "../../src/local/LayerStore.js"
 import * as OverlayMount from "../../src/local/OverlayMount.js"
+import * as ImageReads from "./imageReads.js"
 import { change, difference, drift, dump, generator, timesOf } from "./randomTree.js"
 
 const Task = Schema.Union(
@@ -23,6 +25,13 @@ const Task = Schema.Union(
     ids: Schema.Array(Schema.Number),
     /** Whether there is a `tar`; without one, times are compared to the microsecond and apart. */
     tar: Schema.Boolean
+  }),
+  Schema.Struct({
+    mode: Schema.Literal("reads"),
+    data: Schema.String,
+    seed: Schema.Number,
+    generations: Schema.Number,
+    ids: Schema.Array(Schema.Number)
   }),
   Schema.Struct({ mode: Schema.Literal("attributes"), data: Schema.String }),
   Schema.Struct({ mode: Schema.Literal("interrupt"), data: Schema.String, files: Schema.Number }),
@@ -156,6 +165,41 @@ const generations = (task: {
       mounts: mountsBelow(task.data)
     }
   }).pipe(Effect.provide(layers(task.data)))
+
+/** Random generations, each read through the engine's view and compared with what the run saw in its own mount. */
+const reads = (task: { data: string; seed: number; generations: number; ids: ReadonlyArray<number> }) =>
+  Effect.gen(function* () {
+    const squash = yield* LayerSquash.LayerSquash
+    const { open } = yield* ImageView.ImageView
+    const random = generator(task.seed)
+    const mismatches: Array<string> = []
+    let seen: Array<string> = []
+    let chain = yield* importRoot((root) => {
+      for (let i = 0; i < 150; i++) change(root, random, task.ids)
+      seen = ImageReads.seen(root)
+    })
+    for (let n = 0; n < task.generations && mismatches.length === 0; n++) {
+      chain = yield* generation(task.data, chain, (root) => {
+        for (let i = 0; i < 1 + Math.floor(random() * 8); i++) change(root, random, task.ids)
+        seen = ImageReads.seen(root)
+      })
+      if (random() < 0.2) chain = yield* squash.flatten(chain)
+      const [read, unpacked] = yield* Effect.scoped(
+        Effect.gen(function* () {
+          const image = yield* open(chain)
+          const unpacked = yield* ImageReads.unpacked(image, task.data)
+          return [yield* ImageReads.read(image), difference(dump(image.root), unpacked)] as const
+        })
+      )
+      mismatches.push(...difference(seen, read).map((line) => `generation ${n}: ${line}`))
+      mismatches.push(...unpacked.map((line) => `generation ${n}, archive: ${line}`))
+    }
+    return { paths: seen.length, mismatches: mismatches.slice(0, 20) }
+  }).pipe(
+    Effect.scoped,
+    Effect.provide(ImageView.layer.pipe(Layer.provide(ImageReads.namespace), Layer.provideMerge(layers(task.data)))),
+    Effect.map((report) => ({ ...report, mounts: mountsBelow(task.data) }))
+  )
 
 /** An extended attribute of a directory before and after a flatten; `tar` gives it and reads it back. */
 const attributes = (task: { data: string }) =>
@@ -445,6 +489,8 @@ const report = (task: typeof Task.Type): Effect.Effect<unknown, unknown, Command
   switch (task.mode) {
     case "generations":
       return generations(task)
+    case "reads":
+      return reads(task)
     case "attributes":
       return attributes(task)
     case "interrupt":

@@ -2,7 +2,10 @@
  * Headers of a POSIX tar archive (pax). What the plain header cannot say stands in an extended one before it.
  */
 
-/** One member. Names are bytes (one character each); a directory's name ends in `/`. */
+/**
+ * One member. Names are bytes (one character each), and stand in the archive as they are, as GNU tar does it: one that is
+ * not UTF-8 breaks the letter of the format, and every reader takes it. A directory's name ends in `/`.
+ */
 export interface Member {
   readonly name: string
   readonly kind: "file" | "link" | "symlink" | "directory" | "fifo"
@@ -78,11 +81,6 @@ const seconds = (mtimeNs: bigint): string => {
   return `${negative ? "-" : ""}${absolute / BILLION}${fraction === "" ? "" : `.${fraction}`}`
 }
 
-const isUtf8 = (bytes: string): boolean => {
-  const buffer = Buffer.from(bytes, "latin1")
-  return buffer.equals(Buffer.from(buffer.toString("utf8"), "utf8"))
-}
-
 const records = (member: Member): string => {
   const long = (text: string) => text.length > NAME_BYTES || !plain.test(text)
   const named: Array<readonly [key: string, value: string]> = [
@@ -97,9 +95,7 @@ const records = (member: Member): string => {
       ? []
       : [["mtime", seconds(member.mtimeNs)] as const])
   ]
-  // Without it a reader may take names that are not UTF-8 for a fault.
-  const charset = named.every(([, value]) => isUtf8(value)) ? [] : [["hdrcharset", "BINARY"] as const]
-  return [...charset, ...named, ...others].map(([key, value]) => record(key, value)).join("")
+  return [...named, ...others].map(([key, value]) => record(key, value)).join("")
 }
 
 /** The header of a member, with an extended one before it where it is needed. */

@@ -89,7 +89,7 @@ export const inspectGroup = HttpApiBuilder.group(ContreeApi, "inspect", (handler
       )
     })
     /** The image, open until the answer is out. */
-    const open = (id: ImageId) => Effect.flatMap(stored(id), views.open)
+    const open = (id: ImageId) => stored(id).pipe(Effect.flatMap(images.mountChain), Effect.flatMap(views.open))
     const archive = (image: OpenImage, path: string) =>
       Effect.map(ImageArchive.make(image, path), ({ content, fileName }) => ({
         content,
