@@ -5,14 +5,17 @@ import type { ContreeClient } from "../../src/ContreeClient.js"
 import type { Engine, Fixture } from "../fixtures/Contree.js"
 import { commands } from "./commands.js"
 import { debian } from "./debian.js"
+import { events } from "./events.js"
 import { imports } from "./imports.js"
 import { interruption } from "./interruption.js"
 import { keptRuns } from "./keptRuns.js"
 import { listings } from "./listings.js"
 import { machine } from "./machine.js"
 import { operations } from "./operations.js"
+import { reading } from "./reading.js"
 import { rejections } from "./rejections.js"
 import { tags } from "./tags.js"
+import { uploads } from "./uploads.js"
 
 /** How the tests of the contract are declared: on real time, with a client and what surrounds it. */
 export type It = Vitest.MethodsNonLive<ContreeClient | Fixture, true>
@@ -29,6 +32,9 @@ const behaviour = (it: It) => {
   operations(it)
   interruption(it)
   rejections(it)
+  uploads(it)
+  reading(it)
+  events(it)
 }
 
 /** Runs all tests of the contract over one engine, and those of what it does on its machine. */

@@ -33,7 +33,7 @@ interface State {
   readonly result: Option.Option<Result>
 }
 
-/** An operation. `log` is what happened in its instance; an import has none. */
+/** An operation. `log` is what happened in its instance; of an import it is the end alone. */
 export interface Operation {
   readonly id: OperationId
   readonly kind: typeof KnownKind.Type
@@ -44,6 +44,7 @@ export interface Operation {
   readonly log: EventLog.EventLog
   readonly instance: Ref.Ref<Option.Option<Instance>>
   readonly cancelled: Deferred.Deferred<never, Cancelled>
+  readonly begun: Deferred.Deferred<void>
   readonly over: Deferred.Deferred<void>
 }
 
@@ -127,6 +128,7 @@ export const make: Effect.Effect<Operations, never, Scope.Scope> = Effect.gen(fu
         imageSizeBytes: Option.none()
       }
     })
+    yield* Deferred.succeed(operation.begun, undefined)
     yield* Deferred.succeed(operation.over, undefined)
   })
 
@@ -139,6 +141,7 @@ export const make: Effect.Effect<Operations, never, Scope.Scope> = Effect.gen(fu
       log: yield* EventLog.make,
       instance: yield* Ref.make(Option.none<Instance>()),
       cancelled: yield* Deferred.make<never, Cancelled>(),
+      begun: yield* Deferred.make<void>(),
       over: yield* Deferred.make<void>()
     }
     yield* Ref.update(operations, HashMap.set(operation.id, operation))

@@ -1,6 +1,8 @@
 /** Failures of the double as the service would answer them, and as the client would report them. */
+import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
+import { Permits, type Permission } from "../../api/Account.js"
 import { ApiFailure, type FailureStatus } from "../../api/Failure.js"
 import { ContreeApi } from "../../ContreeApi.js"
 import type { RequestError, RequestInfo } from "../../ContreeError.js"
@@ -17,14 +19,29 @@ const endpointOf = (method: Method): readonly [group: string, name: string] => {
   return [group, method === "operations.poll" ? "get" : name]
 }
 
-const groups: Readonly<
-  Record<string, { readonly endpoints: Readonly<Record<string, { readonly method: string; readonly path: string }>> }>
-> = ContreeApi.groups
+interface Endpoint {
+  readonly method: string
+  readonly path: string
+  readonly annotations: Context.Context<never>
+}
+
+const groups: Readonly<Record<string, { readonly endpoints: Readonly<Record<string, Endpoint>> }>> = ContreeApi.groups
+
+const declared = (method: Method): Endpoint | undefined => {
+  const [group, name] = endpointOf(method)
+  return groups[group]?.endpoints[name]
+}
+
+/** The permissions that an endpoint asks for; one of them is enough. */
+export const permitsOf = (method: Method): ReadonlyArray<Permission> =>
+  Option.getOrElse(
+    Option.flatMap(Option.fromNullable(declared(method)), ({ annotations }) => Context.getOption(annotations, Permits)),
+    (): ReadonlyArray<Permission> => ["list"]
+  )
 
 /** The request that a method stands for, as the declaration of the API has it. */
 export const requestOf = (method: Method, path: Readonly<Record<string, string | number>> = {}): RequestInfo => {
-  const [group, name] = endpointOf(method)
-  const endpoint = groups[group]?.endpoints[name]
+  const endpoint = declared(method)
   return {
     method: endpoint?.method ?? "GET",
     path: Object.entries(path).reduce(

@@ -40,6 +40,12 @@ const isWanted = (globs: ReadonlyArray<string>) => {
   const onlySome = rules.some(({ no }) => !no)
   return (path: string): boolean => {
     const name = path.replace(/^\//, "")
+    const folders = name.split("/").slice(0, -1)
+    const inExcluded = folders.some((_, index) => {
+      const folder = folders.slice(0, index + 1).join("/")
+      return lastFirst.find(({ expression }) => expression.test(folder))?.no === true
+    })
+    if (inExcluded) return false
     const last = lastFirst.find(({ expression }) => expression.test(name))
     return last === undefined ? !onlySome : !last.no
   }

@@ -38,7 +38,7 @@ import * as Inspection from "./inspection.js"
 import * as Library from "./library.js"
 import type { Arguments, Method } from "./methods.js"
 import * as Operations from "./operations.js"
-import { fromAnswer, lost, refuse, requestOf } from "./refusal.js"
+import { fromAnswer, lost, permitsOf, refuse, requestOf } from "./refusal.js"
 import * as Search from "./search.js"
 import type { InRegistry } from "./work.js"
 import * as Work from "./work.js"
@@ -78,7 +78,8 @@ interface Exchange<M extends Method, A> {
   readonly path?: Readonly<Record<string, string | number>> | undefined
   /** The request that the client would send; it is not made when an option is out of its bounds. */
   readonly request: Effect.Effect<unknown, unknown>
-  readonly permission?: Permission | undefined
+  /** Which permissions it asks for, where that is not what its endpoint says; one of them is enough. */
+  readonly permits?: ReadonlyArray<Permission> | undefined
   readonly work: Effect.Effect<A, ApiFailure>
 }
 
@@ -91,10 +92,10 @@ export const make = Effect.fnUntraced(function* (
   const operations = yield* Operations.make
   const work = yield* Work.make({ ...parts, operations })
 
-  const may = (permission: Permission | undefined): Effect.Effect<void, ApiFailure> =>
-    permission === undefined || parts.permissions === undefined || parts.permissions.has(permission)
+  const may = (wanted: ReadonlyArray<Permission>): Effect.Effect<void, ApiFailure> =>
+    wanted.length === 0 || parts.permissions === undefined || wanted.some((one) => parts.permissions?.has(one))
       ? Effect.void
-      : refuse(403, `The token lacks the permission ${permission}`)
+      : refuse(403, `The token lacks the permission ${wanted.join(" or ")}`)
 
   /** The faults of a call, which is recorded, checked as the client does it, and as late as planned. */
   const prepared = <M extends Method, A>({ args, method, path, request }: Exchange<M, A>) =>
@@ -107,13 +108,13 @@ export const make = Effect.fnUntraced(function* (
 
   /** The answer to a request, or what is planned in its place. */
   const answered = <M extends Method, A>(
-    { method, path, permission, work }: Exchange<M, A>,
+    { method, path, permits, work }: Exchange<M, A>,
     fault: Fault | undefined
   ): Effect.Effect<A, RequestError> =>
     Effect.gen(function* () {
       const where = requestOf(method, path)
       if (fault?._tag === "Answer") return yield* Effect.fail(fromAnswer(where, fault))
-      const answer = yield* Effect.zipRight(may(permission), work).pipe(
+      const answer = yield* Effect.zipRight(may(permits ?? permitsOf(method)), work).pipe(
         Effect.mapError(({ error, status }) => fromAnswer(where, { status, detail: error }))
       )
       return yield* fault?._tag === "Lose" ? Effect.fail(lost(where)) : Effect.succeed(answer)
@@ -201,7 +202,6 @@ export const make = Effect.fnUntraced(function* (
           method: "images.list",
           args: [query],
           request: requests.images.list({ urlParams: query }),
-          permission: "list",
           work: Effect.zipWith(window(query), Ref.get(library), (window, library) =>
             Library.listImages(library, { ...query, ...window })
           )
@@ -211,7 +211,6 @@ export const make = Effect.fnUntraced(function* (
           method: "images.import",
           args: [request],
           request: requests.images.import({ payload: request }),
-          permission: "import",
           work: work.startImport(request),
           unknown: {
             kind: "image_import",
@@ -225,7 +224,6 @@ export const make = Effect.fnUntraced(function* (
           args: [id, tag],
           path: { id },
           request: requests.images.tag({ path: { id }, payload: { tag } }),
-          permission: "set_image_tag",
           work: Effect.gen(function* () {
             const image = yield* known((library) => Library.imageById(library, id))
             const moved = yield* Ref.updateAndGet(library, (library) => Library.moveTag(library, id, tag))
@@ -238,7 +236,6 @@ export const make = Effect.fnUntraced(function* (
           args: [id, tag],
           path: { id },
           request: requests.images.untag({ path: { id }, urlParams: { tag } }),
-          permission: "set_image_tag",
           work: Effect.zipRight(
             known((library) => Library.imageById(library, id)),
             change((library) => Library.untag(library, id, tag))
@@ -251,7 +248,6 @@ export const make = Effect.fnUntraced(function* (
           method: "files.list",
           args: [query],
           request: requests.files.list({ urlParams: query }),
-          permission: "list",
           work: Effect.zipWith(window(query), Ref.get(library), (window, library) =>
             Library.page(library.files, window, () => true).map(Library.fileRecordOf)
           )
@@ -262,7 +258,6 @@ export const make = Effect.fnUntraced(function* (
           args: [sha256],
           path: { sha256 },
           request: requests.files.get({ path: { sha256 } }),
-          permission: "list",
           work: Effect.map(
             known((library) => Library.fileByDigest(library, sha256)),
             Library.fileRecordOf
@@ -274,7 +269,6 @@ export const make = Effect.fnUntraced(function* (
           args: [sha256],
           path: { sha256 },
           request: requests.files.exists({ path: { sha256 } }),
-          permission: "list",
           work: Effect.as(
             known((library) => Library.fileByDigest(library, sha256)),
             true
@@ -307,7 +301,6 @@ export const make = Effect.fnUntraced(function* (
           method: "inspect.byTag",
           args: [tag],
           request: requests.inspect.byTag({ urlParams: { tag } }),
-          permission: "list",
           work: known((library) =>
             Either.map(Library.imageByTag(library, tag), (image) => Library.recordOf(library, image))
           )
@@ -318,7 +311,6 @@ export const make = Effect.fnUntraced(function* (
           args: [id],
           path: { id },
           request: requests.inspect.byId({ path: { id } }),
-          permission: "list",
           work: known((library) =>
             Either.map(Library.imageById(library, id), (image) => Library.recordOf(library, image))
           )
@@ -329,7 +321,6 @@ export const make = Effect.fnUntraced(function* (
           args: [id, path],
           path: { id },
           request: requests.inspect.list({ path: { id }, urlParams: { path } }),
-          permission: "list",
           work: inImage(id, ({ files }) => Inspection.list(files, path))
         }),
       download: (id, path) =>
@@ -338,7 +329,6 @@ export const make = Effect.fnUntraced(function* (
           args: [id, path],
           path: { id },
           request: requests.inspect.download({ path: { id }, urlParams: { path } }),
-          permission: "list",
           work: Effect.map(
             inImage(id, ({ files }) => Inspection.download(files, path)),
             piecewise
@@ -350,7 +340,6 @@ export const make = Effect.fnUntraced(function* (
           args: [id, path],
           path: { id },
           request: requests.inspect.hasDownload({ path: { id }, urlParams: { path } }),
-          permission: "list",
           work: Effect.asVoid(inImage(id, ({ files }) => Inspection.download(files, path)))
         }),
       archive: (id, path) =>
@@ -359,7 +348,6 @@ export const make = Effect.fnUntraced(function* (
           args: [id, path],
           path: { id },
           request: requests.inspect.archive({ path: { id }, urlParams: { path } }),
-          permission: "list",
           work: Effect.map(
             inImage(id, ({ files }) => Inspection.archive(files, path)),
             Stream.fromIterable
@@ -371,7 +359,6 @@ export const make = Effect.fnUntraced(function* (
           args: [id, path],
           path: { id },
           request: requests.inspect.hasArchive({ path: { id }, urlParams: { path } }),
-          permission: "list",
           work: Effect.asVoid(inImage(id, ({ files }) => Inspection.archive(files, path)))
         }),
       grep: (id, query) =>
@@ -380,7 +367,6 @@ export const make = Effect.fnUntraced(function* (
           args: [id, query],
           path: { id },
           request: requests.inspect.grep({ path: { id }, urlParams: query }),
-          permission: "list",
           work: inImage(id, ({ files }) => Search.grep(files, query))
         })
     },
@@ -390,7 +376,7 @@ export const make = Effect.fnUntraced(function* (
           method: "instances.spawn",
           args: [request],
           request: requests.instances.spawn({ payload: request }),
-          permission: request.disposable === true ? "spawn_disposable" : "spawn",
+          permits: [request.disposable === true ? "spawn_disposable" : "spawn"],
           work: work.startRun(request),
           unknown: { kind: "instance", of: request.image, what: `the command on ${request.image}` }
         })
@@ -401,7 +387,6 @@ export const make = Effect.fnUntraced(function* (
           method: "operations.list",
           args: [query],
           request: requests.operations.list({ urlParams: query }),
-          permission: "list",
           work: Effect.gen(function* () {
             const part = yield* window(query)
             const all = yield* Effect.forEach(yield* operations.all, (operation) =>
@@ -422,7 +407,6 @@ export const make = Effect.fnUntraced(function* (
           args: [id, options],
           path: { id },
           request: requests.operations.get({ path: { id }, urlParams: {}, headers: {} }),
-          permission: "list",
           work: shown(id, options?.inflight === true)
         }),
       poll: (id) =>
@@ -431,7 +415,6 @@ export const make = Effect.fnUntraced(function* (
           args: [id],
           path: { id },
           request: requests.operations.get({ path: { id }, urlParams: {}, headers: {} }),
-          permission: "list",
           work: Effect.gen(function* () {
             const { over } = yield* operations.get(id)
             if (settings.longPolling !== false) yield* Effect.timeoutOption(Deferred.await(over), longestWait)
@@ -444,7 +427,6 @@ export const make = Effect.fnUntraced(function* (
           args: [id],
           path: { id },
           request: requests.operations.cancel({ path: { id } }),
-          permission: "cancel",
           work: Effect.as(operations.cancel(id), true)
         }).pipe(Effect.catchTag("Conflict", () => Effect.succeed(false))),
       events: (id, options = {}) =>
@@ -453,8 +435,7 @@ export const make = Effect.fnUntraced(function* (
           args: [id, options],
           path: { id },
           request: requests.operations.events({ path: { id }, urlParams: options, headers: {} }),
-          permission: "list",
-          work: Effect.map(work.log(id), (log) =>
+          work: Effect.map(work.log(id, options.follow === true), (log) =>
             Stream.map(log.events(options), (event): EventFrame => ({ _tag: "Event", event }))
           )
         })
@@ -466,7 +447,6 @@ export const make = Effect.fnUntraced(function* (
           args: [id, request],
           path: { id },
           request: requests.subprocesses.start({ path: { id }, payload: request }),
-          permission: "spawn",
           work: work.startProcess(id, request),
           unknown: { kind: "subprocess", of: id, what: `the process in ${id}` }
         }),
@@ -476,7 +456,6 @@ export const make = Effect.fnUntraced(function* (
           args: [id, spid],
           path: { id, spid },
           request: requests.subprocesses.get({ path: { id, spid } }),
-          permission: "list",
           work: Effect.flatMap(work.process(id, spid), (process) => process.state)
         }),
       signal: (id, spid, signal) =>

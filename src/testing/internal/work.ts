@@ -1,6 +1,7 @@
 /** What the double does for a request that starts or steers work. */
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -35,6 +36,9 @@ export const limits = {
 /** The contract's limit on what a run may write. */
 const defaultMaxBytes = 12_884_901_888
 
+/** So long a follower waits for the first event before it is told to come back. */
+const firstEvent = Duration.seconds(10)
+
 /** What is found in a registry. */
 export type InRegistry = (reference: OciReference.OciReference) => Effect.Effect<
   Option.Option<
@@ -60,7 +64,8 @@ export interface Work {
     spid: ProcessNumber,
     input: { readonly bytes: Uint8Array; readonly close: boolean }
   ) => Effect.Effect<void, ApiFailure>
-  readonly log: (id: OperationId) => Effect.Effect<EventLog, ApiFailure>
+  /** The log of an operation that has begun; who follows it waits a while for that. */
+  readonly log: (id: OperationId, follow: boolean) => Effect.Effect<EventLog, ApiFailure>
 }
 
 /** Makes what carries out the work. */
@@ -92,6 +97,7 @@ export const make = Effect.fnUntraced(function* (parts: {
     request: typeof ImportRequest.Type
   ) {
     yield* Ref.update(operation.state, (state) => ({ ...state, status: "EXECUTING" as const }))
+    yield* Deferred.succeed(operation.begun, undefined)
     const found = yield* inRegistry(reference)
     if (Option.isNone(found)) return yield* Effect.fail(new Failed(`${reference.url} does not exist in its registry`))
     const { cwd, credentials, env, files, origin, takes } = found.value
@@ -173,6 +179,7 @@ export const make = Effect.fnUntraced(function* (parts: {
           }
         })
         yield* Ref.set(operation.instance, Option.some(instance))
+        yield* Deferred.succeed(operation.begun, undefined)
         const [, main] = yield* instance.start({
           ...run,
           cwd,
@@ -316,11 +323,12 @@ export const make = Effect.fnUntraced(function* (parts: {
       const process = yield* instance.value.process(spid)
       yield* process.write(input)
     }),
-    log: Effect.fnUntraced(function* (id) {
+    log: Effect.fnUntraced(function* (id, follow) {
       const operation = yield* operations.get(id)
-      if (operation.kind !== "instance") return yield* refuse(404, `Operation ${id} is no instance and has no events`)
-      const { status } = yield* Ref.get(operation.state)
-      if (status === "PENDING") return yield* refuse(425, `Operation ${id} is not running yet`)
+      if (follow) yield* Effect.timeoutOption(Deferred.await(operation.begun), firstEvent)
+      if (!(yield* Deferred.isDone(operation.begun))) {
+        return yield* refuse(425, `Operation ${id} waits for its turn`)
+      }
       return operation.log
     })
   }
