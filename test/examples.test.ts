@@ -23,6 +23,16 @@ const keyLines: Readonly<Record<string, ReadonlyArray<RegExp>>> = {
     /^imported: 1 image\(s\)$/m,
     /^of the last hour: 4 image\(s\)$/m,
     /^since the start of the year: 4 image\(s\)$/m
+  ],
+  "observability.ts": [
+    /name: 'my-program'/m,
+    /name: 'Image.run'/m,
+    /name: 'ContreeClient.instances.spawn'/m,
+    /name: 'http.client POST'/m,
+    /'contree.operation': '[0-9a-f-]{36}'/m,
+    /'http.response.status_code': 201/m,
+    /^the command said: hello$/m,
+    /^runs measured: 1$/m
   ]
 }
 
