@@ -14,8 +14,8 @@ const Part = Schema.Struct({ count: Schema.Int, bytes: Schema.Number })
 
 /**
  * Numbers and bytes on the disk: `images` are those of all projects, with the bytes of `layers`, where a file that
- * layers share counts once; `files` the uploaded ones; `operations` with the bytes of the database and its log; `work`
- * what runs, imports and removals have for the moment.
+ * layers share counts once; `files` the uploaded ones; `operations` with the bytes of the database; `logs` the event logs of operations;
+ * `work` what runs, imports and removals have for the moment.
  *
  * @since 0.1.0
  * @category schemas
@@ -26,6 +26,7 @@ export const DiskUsage = Schema.Struct({
   layers: Part,
   files: Part,
   operations: Part,
+  logs: Part,
   work: Part
 })
 
@@ -108,6 +109,7 @@ export const of = Effect.fn("DiskUsage.of")(function* (
     layers: { count: yield* count(at("l")), bytes: yield* measure(at("l")) },
     files: { count: counts.files, bytes: (yield* measure(at("f"))) - receiving },
     operations: { count: counts.operations, bytes: databaseBytes },
+    logs: { count: yield* count(at("e")), bytes: yield* measure(at("e")) },
     work: {
       count: (yield* count(at("r"))) + (yield* count(at("t"))) + (yield* count(at("f/new"))),
       bytes: (yield* measure(at("r"))) + (yield* measure(at("t"))) + receiving
@@ -146,6 +148,7 @@ export const render = (usage: DiskUsage): string => {
     ["layers", usage.layers.count, usage.layers.bytes],
     ["uploaded files", usage.files.count, usage.files.bytes],
     ["operations", usage.operations.count, usage.operations.bytes],
+    ["event logs", usage.logs.count, usage.logs.bytes],
     ["work in progress", usage.work.count, usage.work.bytes]
   ]
   return rows

@@ -170,6 +170,9 @@ export const make = Effect.fnUntraced(function* (
   }
   yield* Effect.forEach(orphaned, (sha256) => Effect.ignoreLogged(fs.remove(contentPath(sha256))), { discard: true })
 
+  /** Makes the names of the contents durable. */
+  const settle = Effect.scoped(Effect.flatMap(fs.open(folder, { flag: "r" }), (directory) => directory.sync))
+
   const receive = <E, R>(
     content: Stream.Stream<Uint8Array, E, R>
   ): Effect.Effect<
@@ -242,14 +245,18 @@ export const make = Effect.fnUntraced(function* (
         const id = yield* Uuid.make
         return yield* Effect.uninterruptible(
           // A content that is there already is replaced too: should the old one be damaged, this heals it.
-          Effect.mapError(fs.rename(path, contentPath(sha256)), FileStoreError.fromPlatform).pipe(
-            Effect.zipRight(
-              record({ id, project, sha256, size, created_at: now, updated_at: now }).pipe(
-                Effect.catchTag("NoSuchElementException", Effect.die),
-                Effect.mapError(failed("store a file"))
+          fs
+            .rename(path, contentPath(sha256))
+            .pipe(
+              Effect.zipRight(options.durable === true ? settle : Effect.void),
+              Effect.mapError(FileStoreError.fromPlatform),
+              Effect.zipRight(
+                record({ id, project, sha256, size, created_at: now, updated_at: now }).pipe(
+                  Effect.catchTag("NoSuchElementException", Effect.die),
+                  Effect.mapError(failed("store a file"))
+                )
               )
             )
-          )
         )
       })
     )

@@ -8,6 +8,7 @@
  *
  * @since 0.1.0
  */
+import * as FileSystem from "@effect/platform/FileSystem"
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as SqlSchema from "@effect/sql/SqlSchema"
 import * as Clock from "effect/Clock"
@@ -24,7 +25,8 @@ import type { LayerStoreError } from "./LayerStoreError.js"
  * What is to be freed.
  *
  * - `keepRecent`: images that were made, imported or run on within this time stay. Default: 7 days.
- * - `operationsOlderThan`: operations that are over and were started before this long go too. Default: they stay.
+ * - `operationsOlderThan`: operations that are over and were started this long ago go too, with their event logs.
+ *   Default: they stay.
  * - `filesOlderThan`: uploaded files whose last upload is this long ago go too, unless a waiting or running operation
  *   has them. Default: they stay.
  * - `publicProject`: the project whose images all stay.
@@ -76,23 +78,25 @@ const Chains = Schema.Struct({ chain: Schema.parseJson(Schema.Array(LayerName)) 
 const Names = Schema.Struct({ name: LayerName })
 
 /**
- * Frees what nobody needs. An engine that runs may do it at any time: each row goes only if nothing needs it at that
+ * Frees what nobody needs in a data folder. An engine that runs may do it at any time: each row goes only if nothing needs it at that
  * moment, rows go before their layers, and a layer that a killed engine did not get to goes at its next start.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const collect = Effect.fn("GarbageCollector.collect")(function* (
+  directory: string,
   given: GarbageOptions
 ): Effect.fn.Return<
   Garbage,
   DatabaseError | LayerStoreError | FileStoreError,
-  SqlClient.SqlClient | LayerStore | FileStore
+  SqlClient.SqlClient | LayerStore | FileStore | FileSystem.FileSystem
 > {
   const { apply, filesOlderThan, keepRecent, operationsOlderThan, publicProject } = GarbageOptions.make(given)
   const sql = yield* SqlClient.SqlClient
   const layers = yield* LayerStore
   const files = yield* FileStore
+  const fs = yield* FileSystem.FileSystem
   const now = yield* Clock.currentTimeMillis
   const since = now - Duration.toMillis(keepRecent)
 
@@ -152,6 +156,14 @@ export const collect = Effect.fn("GarbageCollector.collect")(function* (
           apply ? sql`DELETE FROM operations WHERE ${old} RETURNING id` : sql`SELECT id FROM operations WHERE ${old}`,
           failed("find old operations")
         )
+  if (apply) {
+    // The logs of operations, see EventLog.
+    yield* Effect.forEach(
+      operations,
+      ({ id }) => Effect.ignoreLogged(fs.remove(`${directory}/e/${String(id)}`, { force: true })),
+      { discard: true }
+    )
+  }
   const forgotten =
     filesOlderThan === undefined
       ? { files: 0, bytes: 0 }

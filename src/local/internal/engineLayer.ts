@@ -42,7 +42,7 @@ const importer = (directory: string) =>
 const collecting = (config: EngineConfig) =>
   config.gcIntervalSeconds === undefined
     ? Layer.empty
-    : GarbageCollector.collect({
+    : GarbageCollector.collect(config.dataDirectory, {
         apply: true,
         keepRecent: Duration.seconds(config.gcKeepRecentSeconds),
         publicProject: config.publicProject

@@ -40,7 +40,7 @@ const carryOut = Effect.fnUntraced(function* (task: MaintenanceTask) {
   }
   switch (task._tag) {
     case "Collect":
-      return yield* GarbageCollector.collect(task.options).pipe(
+      return yield* GarbageCollector.collect(task.directory, task.options).pipe(
         Effect.map((garbage): MaintenanceAnswer => ({ _tag: "Collected", garbage })),
         Effect.provide(Layer.provideMerge(stores(task.directory), Database.layer(task.directory)))
       )
