@@ -118,6 +118,9 @@ export declare namespace FileStore {
   }
 }
 
+/** How many bytes are read for nothing after the disk has refused one. */
+const MOST_IGNORED = 64 * 1024 * 1024
+
 /** For how many milliseconds a content may be there and not yet listed. */
 const SETTLING = 60_000
 
@@ -187,6 +190,9 @@ export const make = Effect.fnUntraced(function* (
       )
       const hash = createHash("sha256")
       let size = 0
+      // An answer before the end of a request is lost with its connection, so the rest of a short one is read.
+      let refused = Option.none<FileStoreError.FileStoreError>()
+      let ignored = 0
       yield* Effect.scoped(
         Effect.gen(function* () {
           const file = yield* Effect.mapError(fs.open(path, { flag: "wx", mode: 0o600 }), FileStoreError.fromPlatform)
@@ -194,10 +200,19 @@ export const make = Effect.fnUntraced(function* (
             Effect.suspend(() => {
               size += piece.length
               if (size > options.maxUploadBytes) return Effect.fail(FileStoreError.tooLarge(options.maxUploadBytes))
+              if (Option.isSome(refused)) {
+                ignored += piece.length
+                return ignored > MOST_IGNORED ? Effect.fail(refused.value) : Effect.void
+              }
               hash.update(piece)
-              return Effect.mapError(file.writeAll(piece), FileStoreError.fromPlatform)
+              return Effect.catchAll(file.writeAll(piece), (error) =>
+                Effect.sync(() => {
+                  refused = Option.some(FileStoreError.fromPlatform(error))
+                })
+              )
             })
           )
+          if (Option.isSome(refused)) return yield* refused.value
           if (options.durable === true) yield* Effect.mapError(file.sync, FileStoreError.fromPlatform)
         })
       )
