@@ -49,7 +49,7 @@ const script = (run: BareRun, layers: string, folder: string) => {
       uid: 0,
       gid: 0
     },
-    { mountPoint, inner: "", skeleton: "", table: "", ownership: "mapped" },
+    { mountPoint, inner: "", skeleton: "", table: "", programs: "", ownership: "mapped" },
     new Map()
   )
   const options = args.split("\0").slice(0, -1).map(Launcher.quote).join(" ")

@@ -3,8 +3,9 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import { ApiFailure } from "../api/Failure.js"
-import type { SpawnRequest } from "../api/Instances.js"
+import { PlacedFile, type SpawnRequest } from "../api/Instances.js"
 import { encodeBytes } from "../api/StreamRepr.js"
 import type { ImageId } from "../ImageId.js"
 
@@ -37,11 +38,20 @@ export interface RunRequest {
   readonly timeout: Duration.Duration
   readonly truncateOutputAt: number
   readonly stdin: Uint8Array
+  /** Whether the input ends after `stdin`, or more of it comes while the command runs. */
+  readonly stdinCloses: boolean
+  readonly files: NonNullable<SpawnRequest["files"]>
+  readonly maxLayerBytes: number
   readonly networking: boolean
 }
 
 /** The contract's default for a request that names none. */
-const defaultOutputLimitBytes = 1_048_576
+export const defaultOutputLimitBytes = 1_048_576
+
+/** How much a run may write to its file system, when it does not say. */
+const defaultMaxLayerBytes = 12_884_901_888
+
+const encodeFiles = Schema.encodeSync(Schema.Record({ key: Schema.String, value: PlacedFile }))
 
 /** Fills in the defaults of the contract. */
 export const make = (request: SpawnRequest, image: ImageId, config: RunLimits): RunRequest => ({
@@ -60,6 +70,9 @@ export const make = (request: SpawnRequest, image: ImageId, config: RunLimits): 
   timeout: request.timeout ?? Duration.seconds(config.defaultRunTimeoutSeconds),
   truncateOutputAt: request.truncateOutputAt ?? defaultOutputLimitBytes,
   stdin: request.stdin?.bytes ?? new Uint8Array(0),
+  stdinCloses: request.stdin?.close ?? true,
+  files: request.files ?? {},
+  maxLayerBytes: request.resourcesLimits?.maxLayerBytes ?? defaultMaxLayerBytes,
   networking: request.networking?.enabled ?? true
 })
 
@@ -79,8 +92,9 @@ export const toWire = (run: RunRequest): Readonly<Record<string, unknown>> => ({
   disposable: run.disposable,
   timeout: Math.ceil(Duration.toSeconds(run.timeout)),
   truncate_output_at: run.truncateOutputAt,
-  stdin: { ...encodeBytes(run.stdin), close: true },
-  files: {},
+  stdin: { ...encodeBytes(run.stdin), close: run.stdinCloses },
+  files: encodeFiles(run.files),
+  resources_limits: { max_layer_bytes: run.maxLayerBytes },
   networking: { enabled: run.networking }
 })
 
@@ -100,14 +114,17 @@ const merge = (
 }
 
 /** The environment of the command: the image's only for shell commands, the request's on top. */
-export const environment = (run: RunRequest, image: Inheritance): Record<string, string> => ({
+export const environment = (
+  run: Pick<RunRequest, "shell" | "preserveEnv" | "env">,
+  image: Inheritance
+): Record<string, string> => ({
   PATH: defaultPath,
   ...merge(run.shell || run.preserveEnv ? image.env : {}, run.env)
 })
 
 /** What is executed: the executable with its arguments, or the shell that `SHELL` names with the command's text. */
 export const argv = (
-  run: RunRequest,
+  run: Pick<RunRequest, "shell" | "command" | "args">,
   env: Readonly<Record<string, string>>
 ): readonly [string, ...ReadonlyArray<string>] =>
   run.shell ? [env["SHELL"] ?? "/bin/sh", "-c", run.command] : [run.command, ...run.args]
@@ -119,7 +136,7 @@ export const inherited = (run: RunRequest, image: Inheritance): Inheritance => (
 })
 
 /** The directory in which the command starts. */
-export const workingDirectory = (run: RunRequest, image: Inheritance): string =>
+export const workingDirectory = (run: Pick<RunRequest, "cwd">, image: Inheritance): string =>
   [run.cwd, image.cwd].find((path) => path !== "") ?? "/"
 
 const rejected = (error: string) => new ApiFailure({ status: 400, error })

@@ -117,9 +117,6 @@ const checkRun = (request: SpawnRequest): Effect.Effect<void, ApiFailure> => {
   if (Object.keys(request.files ?? {}).length > 0) {
     return reject(400, "files: this engine has no uploaded files; write them in the command or by its stdin")
   }
-  if (request.stdin?.close === false) {
-    return reject(400, "stdin: this engine takes the whole input with the request; leave close out or set it to true")
-  }
   return RunRequest.checkProcess(request)
 }
 

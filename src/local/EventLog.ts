@@ -8,7 +8,6 @@
  * @since 0.1.0
  */
 import * as FileSystem from "@effect/platform/FileSystem"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -118,6 +117,8 @@ const PIECE_BYTES = 256 * 1024
 /** No frame is longer: the largest is that of a process with all the arguments that a kernel takes. */
 const TAIL_BYTES = 16 * 1024 * 1024
 
+const streamTypes: ReadonlySet<string> = new Set(["stdin", "stdout", "stderr"])
+
 const isOfStream = (event: EventBody): boolean =>
   event._tag === "Stdin" || event._tag === "Stdout" || event._tag === "Stderr"
 
@@ -201,31 +202,34 @@ export const make = Effect.fnUntraced(function* (options: EventLogOptions) {
   const lives = new Map<OperationId, Live>()
   const path = (id: OperationId) => `${folder}/${id}`
 
-  /** Numbers and times the events, and leaves out what goes above the cap. */
-  const encoded = (events: ReadonlyArray<EventBody>, firstId: number) =>
-    Effect.flatMap(Clock.currentTimeMillis, (now) => {
-      const at = DateTime.unsafeMake(now)
-      return Effect.orDie(encode(events.map((event, index) => ({ ...event, id: firstId + index, at }))))
-    }).pipe(Effect.map((events) => new TextEncoder().encode(events.map(Frames.frame).join(""))))
+  /** The events on the wire's form, not yet numbered. */
+  const encoded = (events: ReadonlyArray<EventBody>) =>
+    Effect.flatMap(DateTime.now, (at) => Effect.orDie(encode(events.map((event) => ({ ...event, id: 0, at })))))
+
+  const toBytes = (wire: Effect.Effect.Success<ReturnType<typeof encoded>>, firstId: number) =>
+    new TextEncoder().encode(wire.map((event, index) => Frames.frame({ ...event, id: firstId + index })).join(""))
 
   const append = (live: Live, events: ReadonlyArray<EventBody>): Effect.Effect<void> =>
     Effect.gen(function* () {
-      if (live.fault !== undefined) return
-      let wanted = events
-      if (live.size >= maxLogBytes && events.some(isOfStream)) {
-        const cap: EventBody = {
-          _tag: "SizeCap",
-          spid: 0,
-          data: { limitBytes: maxLogBytes, fileSize: live.size }
-        }
-        wanted = [...(live.isCapped ? [] : [cap]), ...events.filter((event) => !isOfStream(event))]
-        live.isCapped = true
-      }
-      if (wanted.length === 0) return
-      const bytes = yield* encoded(wanted, live.nextId)
-      live.nextId += wanted.length
+      if (live.fault !== undefined || events.length === 0) return
+      const wire = yield* encoded(events)
+      const cap =
+        live.size < maxLogBytes || live.isCapped
+          ? []
+          : yield* encoded([{ _tag: "SizeCap", spid: 0, data: { limitBytes: maxLogBytes, fileSize: live.size } }])
+      // Numbering and writing are one step: others append too.
       yield* Effect.try({
-        try: () => live.write(bytes),
+        try: () => {
+          const isFull = live.size >= maxLogBytes && events.some(isOfStream)
+          const wanted = isFull
+            ? [...(live.isCapped ? [] : cap), ...wire.filter(({ type }) => !streamTypes.has(type))]
+            : wire
+          live.isCapped ||= isFull && cap.length > 0
+          if (wanted.length === 0) return
+          const bytes = toBytes(wanted, live.nextId)
+          live.nextId += wanted.length
+          live.write(bytes)
+        },
         catch: (error) => (error instanceof Error ? error.message : String(error))
       })
     }).pipe(
@@ -254,9 +258,10 @@ export const make = Effect.fnUntraced(function* (options: EventLogOptions) {
       }
     })
 
-  /** Waits for news of a log, handed over to whoever has read all before. */
-  const news = (live: Live) =>
+  /** Waits for news of a log, handed over to whoever has read all before, and is over at once for others. */
+  const news = (id: OperationId, live: Live, offset: number) =>
     Effect.async<Option.Option<Uint8Array>>((resume) => {
+      if (lives.get(id) !== live || live.size > offset) return resume(Effect.succeedNone)
       const waiter = (bytes: Option.Option<Uint8Array>) => resume(Effect.succeed(bytes))
       live.waiting.add(waiter)
       return Effect.sync(() => live.waiting.delete(waiter))
@@ -278,7 +283,7 @@ export const make = Effect.fnUntraced(function* (options: EventLogOptions) {
         : { found: Frames.last(Fs.readFileSync(file).subarray(-TAIL_BYTES)), size }
     })
     if (tail?.found?.type === "completion" && tail.found.torn === 0) return
-    const bytes = yield* encoded([completionOf(operation)], (tail?.found?.id ?? -1) + 1)
+    const bytes = toBytes(yield* encoded([completionOf(operation)]), (tail?.found?.id ?? -1) + 1)
     yield* Effect.try(() => {
       if (tail !== undefined) Fs.truncateSync(file, tail.found === undefined ? 0 : tail.size - tail.found.torn)
       Fs.appendFileSync(file, bytes, { mode: 0o600 })
@@ -298,7 +303,7 @@ export const make = Effect.fnUntraced(function* (options: EventLogOptions) {
           )
         }
         return follow
-          ? news(live).pipe(
+          ? news(id, live, offset).pipe(
               Effect.timeoutOption(quiet),
               Effect.flatMap(
                 Option.match({
@@ -344,7 +349,7 @@ export const make = Effect.fnUntraced(function* (options: EventLogOptions) {
       Effect.gen(function* () {
         const live = lives.get(id)
         if (live === undefined) return "gone"
-        if (live.size === 0) yield* Effect.timeoutOption(news(live), patience)
+        if (live.size === 0) yield* Effect.timeoutOption(news(id, live, 0), patience)
         return live.size > 0
       }),
     frames,

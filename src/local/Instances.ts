@@ -8,8 +8,11 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import type { ApiFailure } from "../api/Failure.js"
 import type { OperationId } from "../api/Images.js"
 import type { ProcessResult } from "../api/Operations.js"
+import type { StdinRepr } from "../api/StreamRepr.js"
+import type { ExecRequest } from "../api/Subprocesses.js"
 
 /**
  * A process of a running instance.
@@ -20,6 +23,10 @@ import type { ProcessResult } from "../api/Operations.js"
 export interface InstanceProcess {
   /** The result so far: `exitCode` and `signal` are -1 while it runs. */
   readonly result: Effect.Effect<typeof ProcessResult.Type>
+  /** Sends a signal to the process's group. */
+  readonly signal: (number: number) => Effect.Effect<void, ApiFailure>
+  /** Writes to the standard input, in the order of the calls, and ends it where that is said. */
+  readonly writeStdin: (input: typeof StdinRepr.Type) => Effect.Effect<void, ApiFailure>
 }
 
 /**
@@ -30,6 +37,8 @@ export interface InstanceProcess {
  */
 export interface Instance {
   readonly process: (spid: number) => Option.Option<InstanceProcess>
+  /** Starts one more process, and gives its number. */
+  readonly start: (request: ExecRequest) => Effect.Effect<number, ApiFailure>
 }
 
 /**

@@ -44,6 +44,8 @@ export interface LauncherPlace {
   readonly inner: string
   readonly skeleton: string
   readonly table: string
+  /** A folder with nothing but the system's programs in it, which can be a root. */
+  readonly programs: string
   /** `mapped`: many ids are mapped, so a payload can be any of them. `single`: one, which can only be renamed. */
   readonly ownership: "mapped" | "single"
 }
@@ -117,6 +119,9 @@ export const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")
 
 const words = (texts: ReadonlyArray<string>): string => texts.map(quote).join(" ")
 
+/** What a process is started with in a sandbox that is there already. */
+const enterTools = ["nsenter", "setsid", "setpriv", "unshare"] as const
+
 /**
  * The launcher that uses bubblewrap.
  *
@@ -126,7 +131,7 @@ const words = (texts: ReadonlyArray<string>): string => texts.map(quote).join(" 
 export const bubblewrap: Launcher = {
   name: "bubblewrap",
   tools: ["bwrap", "setpriv"],
-  optional: [],
+  optional: [...enterTools],
   // Its own init is the first, and starts nothing else.
   pid: 2,
   files: (run, place) => {
@@ -155,9 +160,7 @@ launch() {
   {
     ${maps ? "map_ids &" : ""}
     ${user}bwrap --args 8 --json-status-fd 9 --block-fd 7 -- ${words(run.command)} \\
-      >"$slot/out" 2>"$slot/err" 3>&- <"$input" 8<"$slot/args" 9>"$slot/status" ${
-        maps ? '5<>"$slot/mapped" 6>"$slot/info"' : ""
-      }
+      >"$slot/out" 2>"$slot/err" 3>&- 8<"$slot/args" 9>"$slot/status" ${maps ? '5<>"$slot/mapped" 6>"$slot/info"' : ""}
     code=$?
     settle_bubblewrap
   } 7<"$slot/byte"
@@ -178,6 +181,37 @@ const shellName = /^[A-Za-z_][A-Za-z0-9_]*$/
 const heldByShell =
   /^(PPID|OPTIND|UID|EUID|SHELLOPTS|BASHOPTS|BASH.*|_|RANDOM|SECONDS|LINENO|IFS|PS4|ENV|DIRSTACK|FUNCNAME|GROUPS|PIPESTATUS)$/
 
+/** The environment as a shell can set it, with the command that sets the rest of it inside the image. */
+const surroundings = (run: LaunchedCommand) => {
+  const variables = Object.entries({ ...run.env, PWD: run.cwd })
+  const isPlain = (name: string) => shellName.test(name) && !obeyedByLoader.test(name) && !heldByShell.test(name)
+  const plain = variables.filter(([name]) => isPlain(name))
+  const held = variables.filter(([name]) => !isPlain(name))
+  const command =
+    held.length === 0
+      ? run.command
+      : ["/usr/bin/env", ...held.map(([name, value]) => `${name}=${value}`), ...run.command]
+  return {
+    command,
+    exports: [
+      "unset PATH LC_ALL LIBMOUNT_FORCE_MOUNT2 PWD OLDPWD SHLVL",
+      ...plain.map(([name, value]) => `export ${name}=${quote(value)}`)
+    ].join("\n  ")
+  }
+}
+
+const withoutPrivileges = [
+  "--no-new-privs",
+  "--inh-caps=-all",
+  "--ambient-caps=-all",
+  `--bounding-set=-all,${capabilities.map((name) => `+${name}`).join(",")}`
+].join(" ")
+
+const identityOptions = (run: LaunchedCommand) => [
+  ...(run.gid !== 0 || run.uid !== 0 ? [`--setgid=${run.gid}`] : []),
+  ...(run.uid !== 0 ? [`--setuid=${run.uid}`] : [])
+]
+
 /**
  * The launcher that uses util-linux alone.
  *
@@ -186,27 +220,16 @@ const heldByShell =
  */
 export const utilLinux: Launcher = {
   name: "util-linux",
-  tools: ["unshare", "setpriv", "nsenter", "cp"],
+  tools: ["unshare", "setpriv", "setsid", "nsenter", "cp"],
   optional: ["ip", "ifconfig", "hostname"],
   pid: undefined,
   files: (run, place, tools) => {
-    const variables = Object.entries({ ...run.env, PWD: run.cwd })
-    const isPlain = (name: string) => shellName.test(name) && !obeyedByLoader.test(name) && !heldByShell.test(name)
-    const plain = variables.filter(([name]) => isPlain(name))
-    const held = variables.filter(([name]) => !isPlain(name))
-    const command =
-      held.length === 0
-        ? run.command
-        : ["/usr/bin/env", ...held.map(([name, value]) => `${name}=${value}`), ...run.command]
+    const { command, exports } = surroundings(run)
     const tool = (name: string) => quote(tools.get(name) ?? name)
     const renames = place.ownership === "single" && (run.uid !== 0 || run.gid !== 0)
-    const identity = [
-      ...(run.gid !== 0 || run.uid !== 0 ? [`--setgid=${run.gid}`] : []),
-      ...(run.uid !== 0 ? [`--setuid=${run.uid}`] : [])
-    ]
     const enter = renames
       ? `${tool("nsenter")} "--user=./proc/$holder/ns/user" --root=. --preserve-credentials --`
-      : `${tool("unshare")} --root=. ${words([`--wd=${run.cwd}`, ...identity])} --`
+      : `${tool("unshare")} --root=. ${words([`--wd=${run.cwd}`, ...identityOptions(run)])} --`
     const loopback = tools.has("ip")
       ? `${tool("ip")} link set lo up`
       : tools.has("ifconfig")
@@ -214,12 +237,13 @@ export const utilLinux: Launcher = {
         : ":"
     return {
       launch: `launch() {
-  : >"$slot/status"
   unshare --mount --pid --ipc --uts --net --cgroup --fork --propagation private -- \\
     sh ${words([place.inner])} "$slot" ${words([place.mountPoint, place.skeleton, place.table])} "$here" \\
-    >"$slot/out" 2>"$slot/err" 3>&- <"$input"
+    >"$slot/out" 2>"$slot/err" 3>&-
   code=$?
   [ ! -s "$slot/status" ] || fault='SetupFailed log'
+  # Of these two a shell says nothing.
+  case $code in 130 | 141) ;; *) [ -s "$slot/death" ] && how=signalled || how=exited ;; esac
 }
 `,
       inner: `raise_loopback() { ${loopback}; }
@@ -227,16 +251,41 @@ name_host() { ${tools.has("hostname") ? `${tool("hostname")} ${quote(run.hostnam
 take_identity() { ${renames ? `rename_id ${run.uid} ${run.gid}` : ":"}; }
 payload() {
   ${renames ? 'cd -P "./$here" || exit 126' : ""}
-  unset PATH LC_ALL LIBMOUNT_FORCE_MOUNT2 PWD OLDPWD SHLVL
-  ${plain.map(([name, value]) => `export ${name}=${quote(value)}`).join("\n  ")}
-  exec ${tool("setpriv")} --no-new-privs --inh-caps=-all --ambient-caps=-all \\
-    --bounding-set=-all,${capabilities.map((name) => `+${name}`).join(",")} -- \\
+  ${exports}
+  exec ${tool("setsid")} ${tool("setpriv")} ${withoutPrivileges} -- \\
     ${enter} ${words(command)}
 }
 `,
       args: ""
     }
   }
+}
+
+/**
+ * The file of a process that is started in a sandbox which is there already, whatever launcher made it; `input` is
+ * where its standard input comes from. It is read in the slot's namespaces.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const enter = (
+  run: LaunchedCommand,
+  place: LauncherPlace,
+  launcher: LauncherName,
+  tools: ReadonlyMap<string, string>,
+  input: string
+): string => {
+  const { command, exports } = surroundings(run)
+  const tool = (name: (typeof enterTools)[number]) => quote(tools.get(name) ?? name)
+  return `launcher=${launcher} directory=${quote(run.cwd)} input=${input}
+enter() {
+  ${exports}
+  exec ${tool("nsenter")} "--target=$init" --mount --uts --ipc --net --cgroup --pid $join \\
+    ${quote(`--root=${place.programs}`)} "--wd=$root" -- \\
+    ${tool("setsid")} ${tool("setpriv")} ${withoutPrivileges} -- \\
+    ${tool("unshare")} --root=. ${words([`--wd=${run.cwd}`, ...identityOptions(run)])} -- ${words(command)}
+}
+`
 }
 
 /**

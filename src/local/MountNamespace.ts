@@ -180,6 +180,9 @@ const holdUserNamespace = Effect.gen(function* () {
   )
 )
 
+// What a system's programs and their libraries are in, and nothing else.
+const programFolders = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "nix", "gnu"]
+
 const devices = ["null", "zero", "mapped", "random", "urandom", "tty"]
 
 const links: ReadonlyArray<readonly [name: string, target: string]> = [
@@ -305,16 +308,30 @@ export const make = Effect.fn("MountNamespace.make")(function* (
     )
     for (const [name, script] of [
       ["slot", SlotScript.slot],
-      ["inner", SlotScript.inner]
+      ["inner", SlotScript.inner],
+      ["enter", SlotScript.enter],
+      ["signal", SlotScript.signal]
     ] as const) {
       yield* fs.writeFileString(`${root}/${name}`, script)
     }
-    for (const name of ["mounts", "slot", "inner"]) {
+    for (const name of ["mounts", "slot", "inner", "enter", "signal"]) {
       yield* fs.chmod(`${root}/${name}`, 0o644)
     }
   }).pipe(Effect.mapError(refuse("the folders of the sandboxes")))
   for (const name of bound) {
     yield* must("a bind mount of the data folder", "mount", "-n", "--rbind", `${data}/${name}`, `${root}/${name}`)
+  }
+
+  const programs = `${root}/x`
+  yield* fs.makeDirectory(programs, { mode: 0o755 }).pipe(Effect.mapError(refuse("the folder of programs")))
+  for (const name of programFolders) {
+    const link = yield* Effect.option(fs.readLink(`/${name}`))
+    if (Option.isSome(link)) {
+      yield* Effect.mapError(fs.symlink(link.value, `${programs}/${name}`), refuse("the folder of programs"))
+    } else if (yield* Effect.orElseSucceed(fs.exists(`/${name}`), () => false)) {
+      yield* Effect.mapError(fs.makeDirectory(`${programs}/${name}`), refuse("the folder of programs"))
+      yield* must("a bind mount of the programs", "mount", "-n", "--rbind", `/${name}`, `${programs}/${name}`)
+    }
   }
 
   const names = new Map(
@@ -338,6 +355,7 @@ export const make = Effect.fn("MountNamespace.make")(function* (
       inner: `${root}/inner`,
       skeleton,
       table: `${root}/mounts`,
+      programs,
       ownership
     }
   }

@@ -13,8 +13,8 @@ import type { OperationId } from "../api/Images.js"
 import type { ProcessResult } from "../api/Operations.js"
 import type { EventBody, OperationLog } from "./EventLog.js"
 import { Instances } from "./Instances.js"
+import * as LiveInstance from "./internal/liveInstance.js"
 import type { ProcessEnd } from "./internal/liveProcess.js"
-import * as LiveProcess from "./internal/liveProcess.js"
 import { Machine } from "./internal/machine.js"
 import * as ProcessOutput from "./internal/processOutput.js"
 import * as RunRequest from "../internal/runRequest.js"
@@ -115,20 +115,16 @@ export const run = Effect.fn("Runner.run")(function* <A, E>(
             hostname: request.hostname,
             uid: request.uid,
             gid: request.gid,
-            stdin: request.stdin.length === 0 ? undefined : request.stdin,
+            stdin: !request.stdinCloses ? "open" : request.stdin.length === 0 ? undefined : request.stdin,
             network: request.networking
           })
           yield* steps.onStart
-          const main = yield* LiveProcess.make(1, { ...request, env, cwd }, sandbox.pid, log)
-          yield* instances.show(id, {
-            process: (spid) => (spid === 1 ? Option.some(main) : Option.none())
-          })
+          const instance = yield* LiveInstance.make({ sandbox, request, image, env, cwd, log })
+          const { main } = instance
           const now = DateTime.unsafeMake(yield* Clock.currentTimeMillis)
           yield* log.append([machine.init(sandboxes.launcher, request.hostname, now), main.spawned])
-          if (request.stdin.length > 0) {
-            yield* main.stdin.take(request.stdin)
-            yield* main.stdin.end
-          }
+          yield* instance.begin
+          yield* instances.show(id, instance)
           const exit = sandbox.exit.pipe(
             Effect.map((exit): Ended => ({ ...exit, timedOut: false })),
             Effect.timeoutOption(request.timeout),
@@ -143,6 +139,7 @@ export const run = Effect.fn("Runner.run")(function* <A, E>(
             [exit, ProcessOutput.drain(sandbox.stdout, main.stdout), ProcessOutput.drain(sandbox.stderr, main.stderr)],
             { concurrency: "unbounded" }
           )
+          yield* instance.end
           yield* log.append([
             main.ended({ ...ended, pid: sandbox.pid }),
             yield* shutdown(ended.timedOut ? "timeout" : "job_complete")

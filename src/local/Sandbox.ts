@@ -15,6 +15,9 @@ import * as Stream from "effect/Stream"
 import type { ProcessUsage } from "./internal/liveProcess.js"
 import * as Probe from "./internal/probe.js"
 import * as Slot from "./internal/slot.js"
+import type { Input } from "./internal/namedPipe.js"
+import * as SlotVisit from "./internal/slotVisit.js"
+import type { StdinSource, Visit } from "./internal/slotVisit.js"
 import * as SpecCheck from "./internal/specCheck.js"
 import * as SystemTool from "./internal/systemTool.js"
 import * as Turns from "./internal/turns.js"
@@ -30,7 +33,7 @@ import * as SandboxError from "./SandboxError.js"
  * own. `directory` and `work` are given to the sandboxes' root; `upper` has the owner and mode that the root of the
  * image is to have. `cwd` is absolute inside the image and is created where it is missing. The environment is
  * exactly `env`, with `PWD` added. A command without a slash is looked for in the `PATH` of `env`. `stdin` absent is
- * empty. The network is always private, with a loopback.
+ * empty, `open` is what is written to the running sandbox. The network is always private, with a loopback.
  *
  * @since 0.1.0
  * @category models
@@ -40,8 +43,18 @@ export interface SandboxSpec extends Launcher.LaunchedCommand {
   readonly directory: string
   readonly upper: string
   readonly work: string
-  readonly stdin: Uint8Array | undefined
+  readonly stdin: StdinSource
   readonly network: boolean
+}
+
+/**
+ * One more command in a sandbox that runs. Its fields mean what they mean in a `SandboxSpec`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface VisitorSpec extends Omit<Launcher.LaunchedCommand, "hostname"> {
+  readonly stdin: StdinSource
 }
 
 /**
@@ -80,6 +93,15 @@ export interface RunningSandbox {
   readonly stderr: Stream.Stream<Uint8Array, SandboxError.SandboxError>
   readonly exit: Effect.Effect<SandboxExit, SandboxError.SandboxError>
   readonly kill: Effect.Effect<void>
+  /** The command's input, where it was to stay open. */
+  readonly stdin: Input | undefined
+  /** Signals the command's process group. Fails with `NotReady` or `Gone`. */
+  readonly signal: (signal: number) => Effect.Effect<void, SandboxError.SandboxError>
+  /**
+   * Starts one more command in the sandbox, which ends with it: in the same namespaces, over the same files, with the
+   * same privileges. Fails with `NotReady` while the sandbox is being made, with `Gone` when it has ended.
+   */
+  readonly enter: (spec: VisitorSpec) => Effect.Effect<Visit, SandboxError.SandboxError, Scope.Scope>
 }
 
 /**
@@ -151,7 +173,7 @@ export const make = Effect.fn("Sandbox.make")(function* (
   const searchPath = (yield* SystemTool.folders).join(":")
 
   interface Launched extends Launcher.LaunchedCommand {
-    readonly stdin: Uint8Array | undefined
+    readonly stdin: StdinSource
   }
   interface Held {
     readonly slot: Slot.Slot
@@ -215,14 +237,31 @@ export const make = Effect.fn("Sandbox.make")(function* (
         stdin: run.stdin
       })
       isOver = running.isOver
+      let visitors = 0
       return {
         pid: launcher.pid,
         stdout: running.stdout,
         stderr: running.stderr,
-        exit: Effect.map(running.exit, (exit) => ({
-          ...exit,
-          signal: exit.code > 128 && exit.code <= 128 + 64 ? exit.code - 128 : undefined
-        })),
+        exit: running.exit,
+        stdin: running.stdin,
+        signal: (number: number) => SlotVisit.signal(running.visit, launcher.name, "", number),
+        enter: Effect.fnUntraced(function* (visitor: VisitorSpec) {
+          const command = { ...visitor, hostname: run.hostname }
+          yield* SpecCheck.checkCommand(command)
+          if (namespace.place.ownership === "single" && (visitor.uid !== 0 || visitor.gid !== 0)) {
+            return yield* SandboxError.make(
+              "InvalidSpec",
+              "the engine's user has no subordinate ids, so that more commands of an instance can only be root: leave uid and gid out"
+            )
+          }
+          return yield* SlotVisit.enter(
+            running.visit,
+            launcher.name,
+            String(++visitors),
+            (input) => Launcher.enter(command, namespace.place, launcher.name, tools, Launcher.quote(input)),
+            visitor.stdin
+          )
+        }),
         kill: running.kill
       }
     })

@@ -8,7 +8,8 @@ import * as Schema from "effect/Schema"
 /**
  * What a program would tell apart: a tool that the machine lacks, a kernel or a configuration that refuses
  * namespaces or overlays, a run that no sandbox can carry out as it was asked, an image that no sandbox can be made
- * of, a sandbox that could not be set up, and one that something outside has ended.
+ * of, a sandbox that could not be set up, one that something outside has ended, and of a running one that it is not
+ * made yet or that what is asked for in it has ended.
  *
  * @since 0.1.0
  * @category schemas
@@ -19,7 +20,9 @@ export const SandboxErrorReason = Schema.Literal(
   "InvalidSpec",
   "UnusableImage",
   "SetupFailed",
-  "Died"
+  "Died",
+  "NotReady",
+  "Gone"
 )
 
 /**
@@ -36,7 +39,9 @@ const suggestions: Record<SandboxErrorReason, string> = {
   InvalidSpec: "Change the run as the detail says.",
   UnusableImage: "Import another image, or repair this one's root folder.",
   SetupFailed: "Run it again; if it persists, `effect-contree doctor` tries out every part of a sandbox.",
-  Died: "Look whether the machine ran out of memory (`dmesg`), then run it again."
+  Died: "Look whether the machine ran out of memory (`dmesg`), then run it again.",
+  NotReady: "Try again in a moment.",
+  Gone: "Look at its result."
 }
 
 /**

@@ -1,83 +1,12 @@
 import { FileSystem } from "@effect/platform"
-import { NodeContext, NodeHttpClient } from "@effect/platform-node"
 import { assert, layer as suite } from "@effect/vitest"
-import { Context, Duration, Effect, Exit, Layer, Schema, Scope } from "effect"
-import type { SpawnRequest } from "../../src/api/Instances.js"
-import { ContreeClient, layerWith } from "../../src/ContreeClient.js"
-import * as Image from "../../src/Image.js"
-import * as EngineConfig from "../../src/local/EngineConfig.js"
-import * as EngineProcess from "../../src/local/internal/engineProcess.js"
-import * as Contree from "../fixtures/Contree.js"
-import { Registry } from "../fixtures/Registry.js"
+import { Duration, Effect } from "effect"
+import { ContreeClient } from "../../src/ContreeClient.js"
+import * as LiveEngine from "../fixtures/LiveEngine.js"
+import { output, Place, spawn, types } from "../fixtures/LiveEngine.js"
 import * as Sse from "../fixtures/Sse.js"
 
-class Place extends Context.Tag("effect-contree/test/EventLogPlace")<
-  Place,
-  {
-    readonly url: string
-    readonly image: Image.Image
-    readonly dataDirectory: string
-    readonly restart: Effect.Effect<void>
-  }
->() {}
-
-/** An engine over HTTP that can be started anew on its data folder. */
-const engine = Layer.unwrapScoped(
-  Effect.gen(function* () {
-    const registry = yield* Registry
-    const context = yield* Effect.context<NodeContext.NodeContext>()
-    const dataDirectory = `${yield* Contree.temporaryFolder}/data`
-    yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeDirectory(dataDirectory))
-    const settings = yield* Schema.decode(EngineConfig.EngineConfig)({
-      dataDirectory,
-      maxConcurrency: 2,
-      ...Contree.engineOptions(registry.address, dataDirectory)
-    })
-    const outer = yield* Effect.scope
-    let scope = yield* Scope.fork(outer, { _tag: "Sequential" })
-    let port = 0
-    const start = Effect.gen(function* () {
-      const worker = yield* EngineProcess.start(
-        { engine: settings, listen: { _tag: "Address", host: "127.0.0.1", port }, logLevel: "Info" },
-        () => Effect.void
-      ).pipe(Scope.extend(scope))
-      port = worker.port ?? 0
-    }).pipe(Effect.provide(context), Effect.orDie)
-    yield* start
-    const url = `http://127.0.0.1:${port}`
-    const client = layerWith({ baseUrl: url, wait: Contree.wait }).pipe(Layer.provide(NodeHttpClient.layerUndici))
-    const place = Effect.map(Effect.provide(Image.oci("busybox:latest"), client), (image) => ({
-      url: `${url}/v1`,
-      image,
-      dataDirectory,
-      restart: Effect.gen(function* () {
-        yield* Scope.close(scope, Exit.void)
-        scope = yield* Scope.fork(outer, { _tag: "Sequential" })
-        yield* start
-      })
-    }))
-    return Layer.merge(client, Layer.effect(Place, place))
-  })
-).pipe(Layer.provideMerge(Layer.mergeAll(Contree.busyboxRegistry, NodeContext.layer)))
-
-const spawn = (request: Partial<SpawnRequest>) =>
-  Effect.gen(function* () {
-    const { image, url } = yield* Place
-    const client = yield* ContreeClient
-    const id = yield* client.instances.spawn({ image: image.id, command: "true", shell: true, ...request })
-    return { id, events: `${url}/operations/${id}/events` }
-  })
-
-const types = (events: ReadonlyArray<Sse.EventData>) => events.map(({ type }) => type)
-
-const output = (events: ReadonlyArray<Sse.EventData>, type: string) =>
-  Buffer.concat(
-    events
-      .filter((event) => event.type === type)
-      .map(({ data }) => Buffer.from(String(data["value"]), data["encoding"] === "base64" ? "base64" : "latin1"))
-  )
-
-suite(engine, { excludeTestServices: true, timeout: "2 minutes" })("an event log", (it) => {
+suite(LiveEngine.layer({}), { excludeTestServices: true, timeout: "2 minutes" })("an event log", (it) => {
   it.scoped("tells of a run from its start to its completion, with numbers from 0 upwards", () =>
     Effect.gen(function* () {
       const run = yield* spawn({

@@ -5,12 +5,10 @@
  * The slot's shell is PID 1 of its pid namespace: when it is killed the kernel ends all that it has started, whatever
  * that did to get away, before the shell's own parent is seen to exit. That parent gets SIGKILL when the worker dies.
  *
- * `node:child_process` and not `@effect/platform` `Command`, which has no descriptors beyond the third; `node:net`
- * because a named pipe is read without a thread of its own only through a socket. The outputs are named pipes and not
- * Node's, which are sockets and cannot be opened anew as /dev/stdout.
+ * `node:child_process` and not `@effect/platform` `Command`, which has no descriptors beyond the third. The outputs are
+ * named pipes and not Node's, which are sockets and cannot be opened anew as /dev/stdout.
  */
 import * as FileSystem from "@effect/platform/FileSystem"
-import * as NodeStream from "@effect/platform-node/NodeStream"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -25,6 +23,8 @@ import * as Net from "node:net"
 import type { LaunchFiles } from "../Launcher.js"
 import * as SandboxError from "../SandboxError.js"
 import type { ProcessUsage } from "./liveProcess.js"
+import * as NamedPipe from "./namedPipe.js"
+import type { StdinSource, VisitOptions } from "./slotVisit.js"
 
 /** What a slot is made of: a prefix that enters the payloads' user namespace, and paths on the worker's tmpfs. */
 export interface SlotOptions {
@@ -38,11 +38,12 @@ export interface SlotOptions {
 }
 
 export interface SlotRunFiles extends LaunchFiles {
-  readonly stdin: Uint8Array | undefined
+  readonly stdin: StdinSource
 }
 
 export interface SlotExit {
   readonly code: number
+  readonly signal: number | undefined
   readonly elapsed: Duration.Duration
   readonly usage: ProcessUsage
 }
@@ -50,7 +51,10 @@ export interface SlotExit {
 export interface SlotRun {
   readonly stdout: Stream.Stream<Uint8Array, SandboxError.SandboxError>
   readonly stderr: Stream.Stream<Uint8Array, SandboxError.SandboxError>
+  readonly stdin: NamedPipe.Input | undefined
   readonly exit: Effect.Effect<SlotExit, SandboxError.SandboxError>
+  /** Where more is started in the run's sandbox: all of it has to be over before the slot takes another run. */
+  readonly visit: VisitOptions
   /** Ends the run, if it has not ended, with the slot; returns when nothing is left. */
   readonly kill: Effect.Effect<void>
   /** Whether the slot has reported the end of the run and can take another. */
@@ -63,7 +67,7 @@ export interface Slot {
 }
 
 /** Written by the worker and by the slot; they exist from the start, with the owner that lets both write them. */
-const files = ["launch", "args", "inner", "stdin", "status", "log", "byte"]
+const files = ["launch", "args", "inner", "stdin", "status", "pid", "death", "log", "byte"]
 
 const SIGKILL = 9
 
@@ -101,6 +105,12 @@ const inherited = (fs: FileSystem.FileSystem) =>
     return new Set(open.filter((_, index) => ((flags[index] ?? 0) & CLOSE_ON_EXEC) === 0))
   }).pipe(Effect.mapError((error) => SandboxError.make("SetupFailed", `the open descriptors: ${error.message}`)))
 
+/** A child's input, messages and reports; a descriptor cannot be closed, but it can be made one of /dev/null. */
+const covered = (cover: ReadonlySet<number>, nothing: number): Array<"pipe" | "ignore" | number> =>
+  Array.from({ length: Math.max(3, ...cover) + 1 }, (_, fd) =>
+    fd === 0 || fd === 2 || fd === 3 ? "pipe" : cover.has(fd) ? nothing : "ignore"
+  )
+
 const spawn = (
   options: SlotOptions,
   folder: string,
@@ -121,10 +131,7 @@ const spawn = (
         detached: true,
         // util-linux 2.39 took up a mount API that refuses an option above 255 bytes, and `lowerdir` is one.
         env: { PATH: options.searchPath, LC_ALL: "C", LIBMOUNT_FORCE_MOUNT2: "always" },
-        // A child's descriptor cannot be closed, but it can be made one of /dev/null.
-        stdio: Array.from({ length: Math.max(3, ...cover) + 1 }, (_, fd) =>
-          fd === 0 || fd === 2 || fd === 3 ? "pipe" : cover.has(fd) ? nothing : "ignore"
-        )
+        stdio: covered(cover, nothing)
       })
       const { stderr, stdin: control, stdio } = child
       const status = stdio[3]
@@ -182,35 +189,6 @@ const usageBetween = (earlier: Report, later: Report): ProcessUsage => {
   }
 }
 
-/** Opens a named pipe for reading until the scope closes; a pipe that nobody writes to yet has no end yet. */
-const openPipe = (path: string): Effect.Effect<Net.Socket, SandboxError.SandboxError, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.try({
-      try: () => {
-        const fd = Fs.openSync(path, Fs.constants.O_RDONLY | Fs.constants.O_NONBLOCK)
-        // Nobody may be reading: an error without a listener would end the worker.
-        return new Net.Socket({ fd, readable: true, writable: false }).on("error", () => {})
-      },
-      catch: (error) => SandboxError.make("SetupFailed", `the pipe of an output: ${String(error)}`)
-    }),
-    (socket) => Effect.sync(() => socket.destroy())
-  )
-
-/** Ends a pipe that a slot was killed too early to open: a reader waits for the first writer before there is an end. */
-const endPipe = (path: string): Effect.Effect<void> =>
-  Effect.async((resume) =>
-    Fs.open(path, Fs.constants.O_WRONLY | Fs.constants.O_NONBLOCK, (error, fd) =>
-      // Without a reader the opening fails, and there is nobody to be told of the end.
-      error === null ? Fs.close(fd, () => resume(Effect.void)) : resume(Effect.void)
-    )
-  )
-
-const readPipe = (socket: Net.Socket, shell: Shell) =>
-  NodeStream.fromReadable<SandboxError.SandboxError, Uint8Array>(
-    () => socket,
-    (error) => SandboxError.make("Died", `an output of the sandbox: ${String(error)} ${shell.said()}`.trimEnd())
-  )
-
 const reasons: ReadonlyArray<SandboxError.SandboxErrorReason> = ["Refused", "UnusableImage", "InvalidSpec"]
 
 /**
@@ -235,7 +213,11 @@ export const make = (
           yield* fs.makeDirectory(folder, { mode: 0o700 })
           yield* Effect.forEach(
             files,
-            (name) => Effect.zipRight(fs.writeFileString(`${folder}/${name}`, "1\n"), own(`${folder}/${name}`)),
+            (name) =>
+              Effect.zipRight(
+                fs.writeFileString(`${folder}/${name}`, name === "byte" ? "1\n" : ""),
+                own(`${folder}/${name}`)
+              ),
             { concurrency: "unbounded", discard: true }
           )
           yield* own(folder)
@@ -260,14 +242,8 @@ export const make = (
         Effect.ignoreLogged
       )
     const cover = yield* inherited(fs)
-    const shell = yield* Effect.acquireRelease(
-      Effect.scoped(
-        Effect.flatMap(failed(fs.open("/dev/null", { flag: "r+" })), (nothing) =>
-          spawn(options, folder, cover, nothing.fd)
-        )
-      ),
-      kill
-    )
+    const nothing = yield* failed(fs.open("/dev/null", { flag: "r+" }))
+    const shell = yield* Effect.acquireRelease(spawn(options, folder, cover, nothing.fd), kill)
 
     const ready = yield* shell.lines.take.pipe(
       Effect.raceFirst(
@@ -292,12 +268,14 @@ export const make = (
     }
 
     const start = Effect.fnUntraced(function* (run: SlotRunFiles) {
-      const stdout = yield* openPipe(`${folder}/out`)
-      const stderr = yield* openPipe(`${folder}/err`)
-      if (run.stdin !== undefined) {
+      const stdout = yield* NamedPipe.openReader(`${folder}/out`)
+      const stderr = yield* NamedPipe.openReader(`${folder}/err`)
+      const stdin = run.stdin === "open" ? yield* NamedPipe.openWriter(`${folder}/in`) : undefined
+      if (run.stdin instanceof Uint8Array) {
         yield* failed(fs.writeFile(`${folder}/stdin`, run.stdin))
       }
-      const input = run.stdin === undefined ? "input=/dev/null" : "input=$slot/stdin"
+      const input =
+        run.stdin === undefined ? "input=/dev/null" : run.stdin === "open" ? "input=$slot/in" : "input=$slot/stdin"
       // To a tmpfs: handing some kilobytes to a thread takes longer than writing them.
       yield* failed(
         Effect.try({
@@ -310,7 +288,7 @@ export const make = (
         })
       )
       yield* Deferred.await(shell.exited).pipe(
-        Effect.zipRight(Effect.zip(endPipe(`${folder}/out`), endPipe(`${folder}/err`))),
+        Effect.zipRight(Effect.zip(NamedPipe.end(`${folder}/out`), NamedPipe.end(`${folder}/err`))),
         Effect.interruptible,
         Effect.forkScoped
       )
@@ -323,9 +301,12 @@ export const make = (
         const started = yield* nextReport(shell)
         const ended = started.said === "start" ? yield* nextReport(shell) : started
         isOver = true
-        return ended.said.startsWith("exit ")
+        const [word, status, how] = ended.said.split(" ")
+        const code = Number(status)
+        return word === "exit"
           ? {
-              code: Number(ended.said.slice("exit ".length)),
+              code,
+              signal: how !== "exited" && code > 128 && code <= 128 + 64 ? code - 128 : undefined,
               elapsed: Duration.nanos(ended.at - started.at),
               usage: usageBetween(started, ended)
             }
@@ -336,6 +317,7 @@ export const make = (
           () =>
             Effect.map(Clock.currentTimeNanos, (now) => ({
               code: 128 + SIGKILL,
+              signal: SIGKILL,
               elapsed: Duration.nanos(now - begun),
               usage: {}
             }))
@@ -349,8 +331,15 @@ export const make = (
         return isOver ? Effect.void : kill(shell)
       })
       return {
-        stdout: readPipe(stdout, shell),
-        stderr: readPipe(stderr, shell),
+        stdout: NamedPipe.read(stdout),
+        stderr: NamedPipe.read(stderr),
+        stdin,
+        visit: {
+          ...options,
+          folder,
+          pid: pid ?? 0,
+          stdio: () => covered(cover, nothing.fd)
+        },
         exit: Deferred.await(exit),
         kill: killRun,
         isOver: Effect.sync(() => isOver)

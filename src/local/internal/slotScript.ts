@@ -5,36 +5,8 @@
  * them single-quoted in a file that the worker wrote, never on a command line.
  */
 
-/**
- * The slot: PID 1 of its own pid namespace and alone in its own mount namespace, it carries out one run at a time.
- *
- * Arguments: the slot's folder, the folder of the layers, the mountpoint. Standard input: one line a run, after the
- * worker has written the files of the run. Descriptor 3: `ready PID`; then for each run `start` and `exit CODE`, or
- * `fault REASON TEXT`, each followed by this process's line of /proc.
- */
-export const slot = `
-slot=$1 layers=$2 mountpoint=$3
-umask 022
-ulimit -c 0
-ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -H -n)"
-# The id of this process as the worker knows it, before /proc shows this pid namespace.
-read -r pid rest </proc/self/stat
-mount -n -t proc proc /proc
-uids= gids=
-while read -r inner outer count; do uids="$uids$inner $inner $count
-"; done </proc/self/uid_map
-while read -r inner outer count; do gids="$gids$inner $inner $count
-"; done </proc/self/gid_map
-cd "$layers" || exit
-# Writable for every id, so that a program can open /dev/stdout anew.
-mkfifo -m 622 "$slot/out" "$slot/err" && mkfifo "$slot/info" "$slot/mapped" || exit
-printf 'ready %s\\n' "$pid" >&3
-
-report() {
-  read -r stat </proc/self/stat
-  printf '%s\\n%s\\n' "$1" "$stat" >&3
-}
-
+/** Finds a way inside an image: shared by the slot and by what enters a sandbox later. */
+const walk = `
 # Walks the path $2 from the folder $1 inside the image as its own root: absolute links start there, '..' ends there.
 # With $3 missing folders are made. Leaves where it came in $here; fails where the path does not lead on.
 walk() {
@@ -64,7 +36,39 @@ walk() {
     fi
   done
 }
+`
 
+/**
+ * The slot: PID 1 of its own pid namespace and alone in its own mount namespace, it carries out one run at a time.
+ *
+ * Arguments: the slot's folder, the folder of the layers, the mountpoint. Standard input: one line a run, after the
+ * worker has written the files of the run. Descriptor 3: `ready PID`; then for each run `start` and `exit CODE HOW` (`exited`, `signalled`, or nothing where that is not known), or
+ * `fault REASON TEXT`, each followed by this process's line of /proc.
+ */
+export const slot = `
+slot=$1 layers=$2 mountpoint=$3
+umask 022
+ulimit -c 0
+ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -H -n)"
+# The id of this process as the worker knows it, before /proc shows this pid namespace.
+read -r pid rest </proc/self/stat
+mount -n -t proc proc /proc
+uids= gids=
+while read -r inner outer count; do uids="$uids$inner $inner $count
+"; done </proc/self/uid_map
+while read -r inner outer count; do gids="$gids$inner $inner $count
+"; done </proc/self/gid_map
+cd "$layers" || exit
+# Writable for every id, so that a program can open /dev/stdout anew.
+mkfifo -m 622 "$slot/out" "$slot/err" && mkfifo "$slot/info" "$slot/mapped" "$slot/in" || exit
+printf 'ready %s\\n' "$pid" >&3
+
+report() {
+  read -r stat </proc/self/stat
+  printf '%s\\n%s\\n' "$1" "$stat" >&3
+}
+
+${walk}
 # The folders on which /proc and /dev go. Those that the image lacks are taken back after the run.
 prepare_root() {
   made=
@@ -117,13 +121,13 @@ map_ids() {
 }
 
 while read -r go; do
-  code=0 fault= launched= made=
+  code=0 how= fault= launched= made=
   . "$slot/launch"
   if mount -n -t overlay -o "$overlay" overlay "$mountpoint" 2>"$slot/log"; then
     if prepare_root && prepare_directory; then
-      report start
       launched=1
-      launch
+      # The input is open before the start is reported: what is written to it from then on is not lost.
+      { report start; launch; } <"$input"
       # What the launcher left behind is ended and gone, zombies too, before the run counts as ended.
       while kill -s KILL -- -1 2>/dev/null; do (:); done
     fi
@@ -137,7 +141,9 @@ while read -r go; do
   : >"$slot/args"
   : >"$slot/inner"
   : >"$slot/stdin"
-  if [ -n "$fault" ]; then report "fault $fault"; else report "exit $code"; fi
+  : >"$slot/status"
+  : >"$slot/pid"
+  if [ -n "$fault" ]; then report "fault $fault"; else report "exit $code $how"; fi
   umount -n "$mountpoint" 2>/dev/null || umount -n -l "$mountpoint" 2>/dev/null
 done
 `
@@ -152,6 +158,7 @@ done
  */
 export const inner = `
 slot=$1 mountpoint=$2 skeleton=$3 table=$4 here=$5
+read -r init rest </proc/self/stat
 . "$slot/inner"
 # A user namespace of one renamed id, held by a process of the sandbox: the payload can enter it after it has lost
 # sight of the tools that could make it.
@@ -171,8 +178,89 @@ prepare() {
     mount -n --move . /
 }
 if prepare 2>"$slot/log"; then
-  (payload)
+  # A shell says on its standard error which signal ended its child; its status alone does not tell a signal from an
+  # exit code above 128.
+  exec 4>&2 2>"$slot/death"
+  (
+    exec 2>&4 4>&-
+    read -r pid rest </proc/self/stat
+    printf '%s %s\\n' "$init" "$pid" >"$slot/pid"
+    payload
+  )
 else
   printf 1 >"$slot/status"
 fi
+`
+
+/** Where the sandbox of a slot's run is, for those who come later; an image's programs are never asked. */
+const find = `
+fail() { printf 'fault %s\\n' "$*" >&3; exit 1; }
+find_sandbox() {
+  init= main=
+  case $launcher in
+    bubblewrap)
+      while read -r line; do
+        case $line in *'"child-pid": '*) init=\${line#*'"child-pid": '}; init=\${init%%[!0-9]*} ;; esac
+      done <"$slot/status"
+      main=$init root=/proc/$init/root
+      ;;
+    *)
+      read -r init main <"$slot/pid"
+      root=/proc/$init/cwd
+      ;;
+  esac
+  # Before this holds the process has not left the root of the slot.
+  [ -n "$init" ] && [ "$root" -ef "$mountpoint" ] || fail NotReady the sandbox is not ready yet
+}
+`
+
+/**
+ * Starts one more process in the sandbox of a slot's run, from the slot's namespaces, and becomes it.
+ *
+ * Its root on the way is a folder with nothing but the system's programs: for an instant a process of the sandbox may
+ * look at it. Arguments: the slot's folder, the prefix of this process's files, the mountpoint. Standard input: a line
+ * to go on. Descriptor 3: `made` when the pipes are there, then `start`, or `fault REASON TEXT`.
+ */
+export const enter = `
+slot=$1 process=$2 mountpoint=$3
+umask 022
+ulimit -c 0
+${walk}
+${find}
+. "$process"
+find_sandbox
+mkfifo -m 622 "$process.out" "$process.err" && mkfifo "$process.in" || fail SetupFailed its pipes cannot be made
+printf 'made\\n' >&3
+read -r go || exit
+here=
+[ "$directory" = / ] || { walk '' "$directory" make && [ -d "$mountpoint$here" ]; } 2>/dev/null ||
+  fail InvalidSpec the working directory is no folder in the image and cannot become one
+join=
+[ /proc/self/ns/user -ef "/proc/$init/ns/user" ] || join=--user=/proc/$init/ns/user
+printf '%s\\n' "$$" >"$process.pid"
+exec <"$input" >"$process.out" 2>"$process.err"
+printf 'start\\n' >&3
+exec 3>&-
+enter
+`
+
+/**
+ * Sends a signal to the group of a process of a slot's run. Arguments: the slot's folder, the prefix of the process's
+ * files or nothing for the run's own command, the mountpoint, the launcher, the signal's number. Fails with `fault` on
+ * descriptor 3 where there is no such process.
+ */
+export const signal = `
+slot=$1 process=$2 mountpoint=$3 launcher=$4 signal=$5
+${find}
+find_sandbox
+if [ -n "$process" ]; then
+  main=
+  read -r parent <"$process.pid" || fail NotReady the process is not ready yet
+  for folder in /proc/[0-9]*; do
+    while read -r key value; do
+      case $key in PPid:) [ "$value" != "$parent" ] || main=\${folder#/proc/}; break ;; esac
+    done <"$folder/status"
+  done 2>/dev/null
+fi
+[ -n "$main" ] && kill "-$signal" "-$main" 2>/dev/null || fail Gone the process is gone
 `

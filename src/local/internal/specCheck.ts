@@ -20,8 +20,8 @@ const MAX_HOSTNAME_BYTES = 64
 
 const bytes = (text: string): number => new TextEncoder().encode(text).length
 
-/** What is wrong with a run. Values of the environment are not repeated. */
-const complaint = (spec: Checked): string | undefined => {
+/** What is wrong with a command. Values of the environment are not repeated. */
+const complaint = (spec: LaunchedCommand): string | undefined => {
   const texts = [
     ...spec.command.map((text, index) => [index === 0 ? "the command" : `argument ${index}`, text] as const),
     ...Object.entries(spec.env).map(
@@ -58,8 +58,12 @@ const complaint = (spec: Checked): string | undefined => {
       return `${id} is no ${kind} id of an image: use one from 0 to 65535`
     }
   }
-  const layer = spec.layers.find((name) => !/^[A-Za-z0-9]+$/.test(name))
-  return spec.layers.length === 0
+  return undefined
+}
+
+const layersComplaint = ({ layers }: Checked): string | undefined => {
+  const layer = layers.find((name) => !/^[A-Za-z0-9]+$/.test(name))
+  return layers.length === 0
     ? "there is no layer to run over"
     : layer === undefined
       ? undefined
@@ -84,8 +88,11 @@ export const overlayOptions = (layers: ReadonlyArray<string>, upper: string, wor
 /** Whether a path has nothing in it that a mount option gives a meaning to, and no step up. */
 export const isPlainPath = (path: string): boolean => !/[,:\\\n]|(^|\/)\.\.?(\/|$)/.test(path)
 
+const orFail = (wrong: string | undefined): Effect.Effect<void, SandboxError.SandboxError> =>
+  wrong === undefined ? Effect.void : Effect.fail(SandboxError.make("InvalidSpec", wrong))
+
+/** Fails with `InvalidSpec` and what to change where no sandbox can carry the command out. */
+export const checkCommand = (spec: LaunchedCommand) => orFail(complaint(spec))
+
 /** Fails with `InvalidSpec` and what to change where no sandbox can carry the run out. */
-export const check = (spec: Checked): Effect.Effect<void, SandboxError.SandboxError> => {
-  const wrong = complaint(spec)
-  return wrong === undefined ? Effect.void : Effect.fail(SandboxError.make("InvalidSpec", wrong))
-}
+export const check = (spec: Checked) => orFail(complaint(spec) ?? layersComplaint(spec))
