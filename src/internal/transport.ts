@@ -105,7 +105,7 @@ export const make = (
       pipe(
         request,
         HttpClientRequest.prependUrl(baseUrl),
-        HttpClientRequest.acceptJson,
+        (request) => (request.headers["accept"] === undefined ? HttpClientRequest.acceptJson(request) : request),
         config.token === undefined ? (request) => request : HttpClientRequest.bearerToken(config.token),
         project === undefined ? (request) => request : HttpClientRequest.setHeader("project", project)
       )
