@@ -76,10 +76,12 @@ export const readLink = (path: BytePath): Effect.Effect<string, LayerStoreError.
 const closeDescriptor = (descriptor: number, path: BytePath) =>
   call("close", path, (_, done) => Fs.close(descriptor, (error) => done(error, undefined))).pipe(Effect.ignore)
 
+const READ_ONLY = Fs.constants.O_RDONLY | Fs.constants.O_NOFOLLOW
+
 /** Opens a regular file that nobody changes, never through a link. */
 const openFile = (path: BytePath) =>
   Effect.acquireRelease(
-    call<number>("open", path, (p, done) => Fs.open(p, Fs.constants.O_RDONLY | Fs.constants.O_NOFOLLOW, done)),
+    call<number>("open", path, (p, done) => Fs.open(p, READ_ONLY, done)),
     (descriptor) => closeDescriptor(descriptor, path)
   )
 
@@ -109,26 +111,27 @@ export const content = (path: BytePath, size: number): Stream.Stream<Uint8Array,
     )
   )
 
-/** As `content`, in one piece. */
+/** As `content`, for a small file in one piece: three calls of the system in a row, since there are many such files. */
 export const contentWhole = (
   path: BytePath,
   size: number
 ): Effect.Effect<Uint8Array, LayerStoreError.LayerStoreError> =>
-  Effect.scoped(
-    Effect.flatMap(openFile(path), (descriptor) => {
-      const rest = (at: number): Effect.Effect<Array<Uint8Array>, LayerStoreError.LayerStoreError> =>
-        at >= size
-          ? Effect.succeed([])
-          : Effect.flatMap(readAt(descriptor, path, at, size - at), (piece) =>
-              Effect.map(rest(at + piece.length), (others) => [piece, ...others])
+  size === 0
+    ? Effect.succeed(new Uint8Array(0))
+    : call<Uint8Array>("read", path, (p, done) => {
+        const buffer = Buffer.allocUnsafe(size)
+        Fs.open(p, READ_ONLY, (refused, descriptor) => {
+          if (refused !== null) return done(refused, buffer)
+          Fs.read(descriptor, buffer, 0, size, 0, (error, count) =>
+            Fs.close(descriptor, () =>
+              done(
+                error ?? (count < size ? Object.assign(new Error("the file is cut"), { code: "EIO" }) : null),
+                buffer
+              )
             )
-      return rest(0)
-    })
-  ).pipe(
-    Effect.map(([first, ...others]) =>
-      others.length === 0 ? (first ?? new Uint8Array(0)) : Buffer.concat([first ?? new Uint8Array(0), ...others])
-    )
-  )
+          )
+        })
+      })
 
 export const makeDirectory = (path: BytePath): Effect.Effect<void, LayerStoreError.LayerStoreError> =>
   call("create", path, (p, done) => Fs.mkdir(p, { mode: 0o700 }, (error) => done(error, undefined)))
