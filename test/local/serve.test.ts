@@ -2,7 +2,7 @@ import { Command as Process, HttpApi, HttpClient, HttpClientRequest } from "@eff
 import { NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, layer as suite } from "@effect/vitest"
 import { Effect, Fiber, Option, Stream } from "effect"
-import { chmodSync, chownSync, readFileSync, statSync } from "node:fs"
+import { chmodSync, chownSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { ContreeApi } from "../../src/ContreeApi.js"
 import { ContreeClient } from "../../src/ContreeClient.js"
 import * as Image from "../../src/Image.js"
@@ -17,7 +17,7 @@ const place = Effect.gen(function* () {
   const folder = yield* Contree.temporaryFolder
   const { address } = yield* Registry
   const dataDirectory = `${folder}/data`
-  const args = [...Contree.serveArgs(address, dataDirectory), "--token", Contree.token]
+  const args = [...Contree.serveArgs(address, dataDirectory), "--token", Contree.token, "--drain", "0"]
   const serve = Effect.map(Contree.serve({ args }), (served) => ({
     ...served,
     client: Contree.client(served.url, Contree.token)
@@ -247,13 +247,91 @@ suite(Contree.busyboxRegistry, { excludeTestServices: true })("effect-contree se
     )
   })
 
+  it.scoped("takes no new work at SIGTERM, and gives what runs its time", () =>
+    Effect.gen(function* () {
+      const { address, dataDirectory } = yield* place
+      const args = [...Contree.serveArgs(address, dataDirectory), "--token", Contree.token, "--drain", "20s"]
+      const served = yield* Contree.serve({ args })
+      const client = Contree.client(served.url, Contree.token)
+      const running = yield* Effect.gen(function* () {
+        const contree = yield* ContreeClient
+        const { id } = yield* Image.oci("busybox:latest")
+        return yield* contree.instances.spawn({ image: id, command: "echo x > /x; sleep 2", shell: true })
+      }).pipe(Effect.provide(client))
+      yield* Effect.sleep("300 millis")
+      yield* served.kill("SIGTERM")
+      yield* EngineTraces.within(2000)(served.stderr, (text) => text.includes("no new work is taken"))
+      const http = yield* HttpClient.HttpClient
+      const health = yield* http.get(`${served.url}/healthz`)
+      assert.deepStrictEqual([health.status, yield* health.json], [503, { status: "draining" }])
+      assert.strictEqual((yield* http.get(`${served.url}/livez`)).status, 200)
+      const refused = yield* HttpClientRequest.post(`${served.url}/v1/instances`).pipe(
+        HttpClientRequest.bearerToken(Contree.token),
+        HttpClientRequest.bodyUnsafeJson({ image: "tag:busybox:latest", command: "true" }),
+        http.execute
+      )
+      assert.deepStrictEqual([refused.status, refused.headers["retry-after"]], [503, "1"])
+      yield* served.exit
+      const again = yield* Contree.serve({ args })
+      const over = yield* Effect.provide(Operation.get(running), Contree.client(again.url, Contree.token))
+      assert.strictEqual(over.status, "SUCCESS")
+      // A second signal does not wait.
+      yield* Effect.provide(startSleeping, Contree.client(again.url, Contree.token))
+      yield* again.kill("SIGTERM")
+      yield* EngineTraces.within(2000)(again.stderr, (text) => text.includes("no new work is taken"))
+      yield* again.kill("SIGTERM")
+      yield* Effect.timeout(again.exit, "2 seconds")
+      yield* EngineTraces.within(2000)(EngineTraces.tracesOf(dataDirectory), EngineTraces.isGone)
+    }).pipe(Effect.provide(NodeHttpClient.layerUndici))
+  )
+
+  it.scoped("takes its settings from a file; the environment is stronger, and an option than that", () =>
+    Effect.gen(function* () {
+      const { address, folder } = yield* place
+      const file = `${folder}/serve.json`
+      const settings = {
+        port: 0,
+        dataDirectory: "from-file",
+        mirrors: [{ registry: "docker.io", url: `http://${address}` }],
+        maxConcurrency: 3,
+        maxImportConcurrency: 5,
+        maxRunTimeoutSeconds: 120
+      }
+      writeFileSync(file, JSON.stringify(settings))
+      const served = yield* Contree.serve({
+        args: ["--config", file, "--token", "t", "--max-concurrency", "7"],
+        env: { CONTREE_MAX_CONCURRENCY: "6", CONTREE_MAX_IMPORT_CONCURRENCY: "4" }
+      })
+      assert.isTrue(statSync(`${folder}/from-file`).isDirectory())
+      yield* Effect.gen(function* () {
+        assert.strictEqual(yield* output(yield* Image.oci("busybox:latest"), "echo here"), "here\n")
+        const { account } = yield* ContreeClient
+        const { limits } = yield* account.whoami
+        assert.deepStrictEqual(
+          [limits["instance_max_concurrency"], limits["images_import_max_concurrency"], limits["instance_max_timeout"]],
+          [7, 4, 120]
+        )
+      }).pipe(Effect.provide(Contree.client(served.url, "t")))
+      for (const [broken, words] of [
+        [{ maxConcurrency: 0 }, "maxConcurrency in "],
+        [{ colour: "red" }, "colour in "],
+        [[], "not a JSON object"]
+      ] as const) {
+        writeFileSync(file, JSON.stringify(broken))
+        const said = yield* refusal(["--config", file, "--port", "0", "--data-dir", `${folder}/other`])
+        assert.include(said, words)
+        assert.include(said, file)
+      }
+    })
+  )
+
   it.scoped("takes its settings from the environment too; an option is stronger", () =>
     Effect.gen(function* () {
       const { address, dataDirectory, folder } = yield* place
       const env = {
         CONTREE_HOST: "127.0.0.1",
         CONTREE_PORT: "0",
-        CONTREE_TOKEN: "by the environment",
+        CONTREE_TOKEN: "by-the-environment",
         CONTREE_DATA_DIR: dataDirectory,
         CONTREE_MIRRORS: `docker.io=http://${address}`,
         CONTREE_INSECURE_REGISTRIES: address,
@@ -267,15 +345,15 @@ suite(Contree.busyboxRegistry, { excludeTestServices: true })("effect-contree se
         yield* Image.oci(`docker://${address}/library/busybox:latest`)
         const { account } = yield* ContreeClient
         assert.strictEqual((yield* account.whoami).limits["instance_max_concurrency"], 3)
-      }).pipe(Effect.provide(Contree.client(served.url, "by the environment")))
+      }).pipe(Effect.provide(Contree.client(served.url, "by-the-environment")))
       const other = yield* Contree.serve({
-        args: ["--data-dir", `${folder}/other`, "--token", "by an option", "--max-concurrency", "4"],
+        args: ["--data-dir", `${folder}/other`, "--token", "by-an-option", "--max-concurrency", "4"],
         env
       })
       yield* Effect.gen(function* () {
         const { account } = yield* ContreeClient
         assert.strictEqual((yield* account.whoami).limits["instance_max_concurrency"], 4)
-      }).pipe(Effect.provide(Contree.client(other.url, "by an option")))
+      }).pipe(Effect.provide(Contree.client(other.url, "by-an-option")))
     })
   )
 
@@ -286,7 +364,12 @@ suite(Contree.busyboxRegistry, { excludeTestServices: true })("effect-contree se
         const common = ["--port", "0", "--data-dir", dataDirectory]
         const cases: ReadonlyArray<readonly [ReadonlyArray<string>, Readonly<Record<string, string>>, string]> = [
           [[...common, "--mirror", "docker.io"], {}, "docker.io=https://mirror.example.com"],
-          [[...common, "--max-concurrency", "0"], {}, "maxConcurrency"],
+          [[...common, "--max-concurrency", "0"], {}, "--max-concurrency: "],
+          [[...common, "--max-queued", "some"], {}, "--max-queued: "],
+          [common, { CONTREE_MAX_CONCURRENCY: "0" }, "CONTREE_MAX_CONCURRENCY: "],
+          [[...common, "--cors-origin", "app.example.com"], {}, "--cors-origin: "],
+          [[...common, "--drain", "soon"], {}, "--drain: "],
+          [[...common, "--config", `${dataDirectory}-none.json`], {}, "--config: "],
           [[...common, "--launcher", "rocket"], {}, "util-linux"],
           [common, { CONTREE_MIRRORS: "docker.io" }, "CONTREE_MIRRORS"]
         ]
