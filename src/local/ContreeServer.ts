@@ -4,62 +4,62 @@
  * @since 0.1.0
  */
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
-import * as HttpApiError from "@effect/platform/HttpApiError"
-import * as HttpServerError from "@effect/platform/HttpServerError"
-import * as Cause from "effect/Cause"
+import type * as HttpApp from "@effect/platform/HttpApp"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
-import { ApiFailure } from "../api/Failure.js"
 import { ContreeApi } from "../ContreeApi.js"
 import type { AccessToken } from "./AccessToken.js"
 import { accountGroup } from "./server/account.js"
-import { notFound } from "./server/answers.js"
 import { authorization } from "./server/authorization.js"
+import { boundedBodies } from "./server/bodies.js"
+import { compression } from "./server/compression.js"
+import * as Drain from "./server/drain.js"
+import { failures } from "./server/failures.js"
 import { filesGroup } from "./server/files.js"
+import { type Access, hosts } from "./server/hosts.js"
 import { imagesGroup } from "./server/images.js"
 import { inspectGroup } from "./server/inspect.js"
 import { instancesGroup } from "./server/instances.js"
 import { operationsGroup } from "./server/operations.js"
+import { type Needs, pages } from "./server/pages.js"
 import { redirects } from "./server/redirects.js"
+import { recorded } from "./server/requests.js"
 import { subprocessesGroup } from "./server/subprocesses.js"
-
-const complaint = (error: HttpApiError.HttpApiDecodeError): string =>
-  error.issues.map(({ message, path }) => `${path.map(String).join(".")}: ${message}`).join("; ")
-
-/** Brings the platform's own failures into the contract's shape. */
-const failures = HttpApiBuilder.middleware(ContreeApi, (app) =>
-  Effect.catchAllCause(app, (cause: Cause.Cause<unknown>) => {
-    const error = Cause.squash(cause)
-    if (error instanceof ApiFailure) return Effect.fail(error)
-    if (Cause.isInterruptedOnly(cause)) return Effect.interrupt
-    if (error instanceof HttpApiError.HttpApiDecodeError) {
-      return Effect.fail(new ApiFailure({ status: 400, error: complaint(error) }))
-    }
-    if (error instanceof HttpServerError.RouteNotFound) {
-      return Effect.fail(notFound(`There is no endpoint ${error.request.method} ${error.request.url}`))
-    }
-    if (error instanceof HttpServerError.RequestError) {
-      return Effect.fail(new ApiFailure({ status: 400, error: "The request's body could not be read as JSON" }))
-    }
-    return Effect.zipRight(
-      Effect.logError("a request failed", cause),
-      Effect.fail(new ApiFailure({ status: 500, error: "The engine failed; its log says why" }))
-    )
-  })
-)
 
 /**
  * Settings of the server.
  *
  * - `tokens`: every request must bear one of them. Without this every caller is allowed: the permissions of the socket
  *   are the check.
+ * - `access`: the hosts and origins that are allowed beside loopback; without it there is no such check.
+ * - `maxJsonBytes`: the most bytes that a JSON body may have.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
   readonly tokens: ReadonlyArray<AccessToken> | undefined
+  readonly access: Access | undefined
+  readonly maxJsonBytes: number
 }
+
+/** What happens to every request on its way to the API, and to every answer on its way back. */
+const around = ({ access, maxJsonBytes, tokens }: Options) =>
+  HttpApiBuilder.middleware(
+    Effect.map(
+      Effect.context<Needs>(),
+      (context) => (app: HttpApp.Default) =>
+        boundedBodies(maxJsonBytes)(app).pipe(
+          redirects,
+          pages(tokens, context),
+          failures,
+          access === undefined ? identity : hosts(access),
+          compression,
+          recorded
+        )
+    )
+  )
 
 /**
  * The handlers of the API over an engine.
@@ -79,8 +79,7 @@ export const layer = (options: Options) =>
         operationsGroup,
         subprocessesGroup
       ]),
-      Layer.provide(authorization(options.tokens))
+      Layer.provide([authorization(options.tokens), Drain.engine])
     ),
-    redirects,
-    failures
+    around(options)
   )

@@ -166,6 +166,7 @@ const migrations = Migrator.fromRecord({
     yield* sql`ALTER TABLE operations ADD COLUMN project TEXT NOT NULL DEFAULT 'default'`
     yield* sql`CREATE INDEX images_project ON images (project, seq)`
     yield* sql`CREATE INDEX operations_project ON operations (project, seq)`
+    yield* sql`CREATE INDEX operations_count ON operations (kind, status)`
     // A tag is unique in its project only, and a primary key cannot be altered.
     yield* sql`CREATE TABLE project_tags (
       project TEXT NOT NULL,

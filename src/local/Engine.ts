@@ -82,6 +82,8 @@ export declare namespace Engine {
     readonly ended: (id: OperationId) => Effect.Effect<void>
     /** Cancels an operation of the project and waits until it is over. */
     readonly cancel: (project: string, id: OperationId) => Effect.Effect<void, ApiFailure | DatabaseError>
+    /** Waits until no operation is open. */
+    readonly idle: Effect.Effect<void>
     /** Ends all that runs, so that whoever waits for it hears that it has failed. */
     readonly stop: Effect.Effect<void>
   }
@@ -426,7 +428,7 @@ export const make = Effect.fnUntraced(function* (
 
   const stop = Effect.suspend(() => Fiber.interruptAll(Array.from(fibers, ([, fiber]) => fiber)))
 
-  return { config, startImport, startRun, ended, cancel, stop }
+  return { config, startImport, startRun, ended, cancel, idle: Effect.ignore(FiberMap.awaitEmpty(fibers)), stop }
 })
 
 const decodeImageId = Schema.decode(ImageId)

@@ -121,6 +121,8 @@ export declare namespace ImageStore {
       image: Pick<NewImage, "project" | "id" | "operationId">,
       digest: string
     ) => Effect.Effect<boolean, DatabaseError>
+    /** How many images all projects have. */
+    readonly count: Effect.Effect<number, DatabaseError>
     /** A page of the images that the project sees, newest first. */
     readonly list: (project: string, filter: ImageFilter) => Effect.Effect<ReadonlyArray<StoredImage>, DatabaseError>
     /** Gives the image the tag in the project, and takes the project's tag from any other. */
@@ -232,6 +234,11 @@ export const make = Effect.fnUntraced(function* (
     Result: Schema.Struct({ id: Schema.String, chain: StoredImage.fields.chain }),
     execute: (digest) => sql`SELECT id, chain FROM images WHERE digest = ${digest}`
   })
+  const countAll = SqlSchema.findAll({
+    Request: Schema.Void,
+    Result: Schema.Struct({ count: Schema.Int }),
+    execute: () => sql`SELECT count(*) AS count FROM images`
+  })
   const decodeImages = Schema.decodeUnknown(Schema.Array(StoredImage))
 
   // The tag column of a row is that of the filter where there is one, else the tag that the image got last.
@@ -286,6 +293,10 @@ export const make = Effect.fnUntraced(function* (
         Effect.map((rows) => rows.length > 0),
         Effect.mapError(failed("store an image"))
       ),
+    count: countAll().pipe(
+      Effect.map(([row]) => row?.count ?? 0),
+      Effect.mapError(failed("count images"))
+    ),
     list: (project, filter) =>
       list(project, filter).pipe(Effect.flatMap(decodeImages), Effect.mapError(failed("list images"))),
     tag: (project, id, tag) =>

@@ -82,6 +82,8 @@ export interface OperationFilter {
   readonly until: number | undefined
 }
 
+const OperationCount = Schema.Struct({ kind: KnownKind, status: KnownStatus, count: Schema.Int })
+
 /**
  * The engine's record of its operations.
  *
@@ -114,6 +116,8 @@ export declare namespace OperationStore {
       project: string,
       filter: OperationFilter
     ) => Effect.Effect<ReadonlyArray<StoredOperation>, DatabaseError>
+    /** How many operations of all projects there are of each kind and status. */
+    readonly counts: Effect.Effect<ReadonlyArray<typeof OperationCount.Type>, DatabaseError>
     readonly started: (id: OperationId) => Effect.Effect<void, DatabaseError>
     readonly finish: (id: OperationId, outcome: Outcome) => Effect.Effect<void, DatabaseError>
     /** Fails, with a reason, every operation that is not over: what a killed engine left. */
@@ -137,6 +141,11 @@ export const make: Effect.Effect<OperationStore.Service, never, SqlClient.SqlCli
     Request: Schema.Tuple(Schema.String, OperationId),
     Result: StoredOperation,
     execute: ([project, id]) => sql`SELECT ${columns} FROM operations WHERE id = ${id} AND project = ${project}`
+  })
+  const countAll = SqlSchema.findAll({
+    Request: Schema.Void,
+    Result: OperationCount,
+    execute: () => sql`SELECT kind, status, count(*) AS count FROM operations GROUP BY kind, status`
   })
   const decode = Schema.decodeUnknown(Schema.Array(StoredOperation))
   const encode = Schema.encode(StoredOperation)
@@ -164,6 +173,7 @@ export const make: Effect.Effect<OperationStore.Service, never, SqlClient.SqlCli
         Effect.mapError(failed("list operations"))
       )
     },
+    counts: Effect.mapError(countAll(), failed("count operations")),
     started: (id) =>
       sql`UPDATE operations SET status = 'EXECUTING' WHERE id = ${id} AND ${open}`.pipe(
         Effect.asVoid,

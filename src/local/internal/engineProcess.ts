@@ -5,7 +5,9 @@
 import * as Command from "@effect/platform/Command"
 import type * as CommandExecutor from "@effect/platform/CommandExecutor"
 import type * as FileSystem from "@effect/platform/FileSystem"
+import * as Chunk from "effect/Chunk"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
@@ -15,7 +17,7 @@ import * as Stream from "effect/Stream"
 import { createRequire } from "node:module"
 import { EngineError } from "../EngineError.js"
 import * as MountNamespace from "../MountNamespace.js"
-import { WorkerAnswer, WorkerSettings } from "./workerProtocol.js"
+import { drainWord, WorkerAnswer, WorkerSettings } from "./workerProtocol.js"
 
 const doctor = "Run `npx effect-contree doctor` to see what this machine lacks"
 
@@ -25,8 +27,8 @@ const findProgram = Effect.try({
   catch: () => new EngineError({ detail: "its program is not built", suggestion: "Run `npm run build`" })
 })
 
-/** How long a worker may take to end what it runs before it is killed. */
-const stopLimit = "5 seconds"
+/** How long a worker may take to end what it still runs after its drain before it is killed. */
+const stopLimit = Duration.seconds(5)
 
 /** What a worker said on its standard error before it died, cut to what one reads. */
 const tailLength = 2000
@@ -61,24 +63,18 @@ export const start = Effect.fn("EngineProcess.start")(function* (
   yield* Effect.addFinalizer(() => Deferred.succeed(stop, undefined))
   const worker = yield* Command.make(file, ...args).pipe(
     Command.stdin(
-      Stream.concat(
-        Stream.make(new TextEncoder().encode(`${line}\n`)),
-        Stream.drain(Stream.fromEffect(Deferred.await(stop)))
+      Stream.concatAll(
+        Chunk.make(
+          Stream.make(new TextEncoder().encode(`${line}\n`)),
+          Stream.map(Stream.fromEffect(Deferred.await(stop)), () => new TextEncoder().encode(`${drainWord}\n`)),
+          // The end of the input would be the owner's own.
+          Stream.never
+        )
       )
     ),
     Command.start,
     Effect.mapError((error) => new EngineError({ detail: error.message, suggestion: doctor }))
   )
-  // Before the command's own finalizer, which kills: a worker that is asked ends what it runs.
-  yield* Effect.addFinalizer(() =>
-    Deferred.succeed(stop, undefined).pipe(
-      Effect.zipRight(worker.exitCode),
-      Effect.timeout(stopLimit),
-      Effect.catchTag("TimeoutException", () => worker.kill("SIGKILL")),
-      Effect.ignore
-    )
-  )
-
   let tail = ""
   const logged = yield* worker.stderr.pipe(
     Stream.decodeText(),
@@ -93,6 +89,15 @@ export const start = Effect.fn("EngineProcess.start")(function* (
     ),
     Effect.ignore,
     Effect.forkScoped
+  )
+  // Before the command's own finalizer, which kills: a worker that is asked ends what it runs. It is heard until then.
+  yield* Effect.addFinalizer(() =>
+    Deferred.succeed(stop, undefined).pipe(
+      Effect.zipRight(Effect.interruptible(worker.exitCode)),
+      Effect.timeout(Duration.sum(Duration.seconds(settings.drainSeconds ?? 0), stopLimit)),
+      Effect.catchTag("TimeoutException", () => worker.kill("SIGKILL")),
+      Effect.ignore
+    )
   )
   const said = yield* worker.stdout.pipe(
     Stream.decodeText(),

@@ -13,6 +13,7 @@ import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
@@ -21,20 +22,23 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { createServer, type Server } from "node:http"
+import type { Duplex } from "node:stream"
 import * as ContreeServer from "../ContreeServer.js"
 import { Engine } from "../Engine.js"
 import { EngineError } from "../EngineError.js"
 import { Sandbox } from "../Sandbox.js"
+import * as Drain from "../server/drain.js"
 import * as EngineLayer from "./engineLayer.js"
 import { packageDirectory } from "./packageDirectory.js"
-import { WorkerAnswer, WorkerSettings } from "./workerProtocol.js"
+import { drainWord, WorkerAnswer, WorkerSettings } from "./workerProtocol.js"
 
 const answer = (value: typeof WorkerAnswer.Type) =>
   Schema.encode(WorkerAnswer)(value).pipe(Effect.flatMap(Console.log), Effect.orDie)
 
-const server = ({ engine, listen, tokens }: typeof WorkerSettings.Type, node: Server) =>
+const server = ({ access, engine, listen, maxJsonBytes, tokens }: typeof WorkerSettings.Type, node: Server) =>
   HttpApiBuilder.serve().pipe(
-    Layer.provide(ContreeServer.layer({ tokens })),
+    Layer.provide(ContreeServer.layer({ tokens, access, maxJsonBytes: maxJsonBytes ?? 32 * 1024 * 1024 })),
+    Layer.provideMerge(Drain.layer),
     Layer.provideMerge(
       Layer.mapError(
         NodeHttpServer.layer(() => node, listen._tag === "Socket" ? { path: listen.path } : listen),
@@ -53,6 +57,40 @@ const server = ({ engine, listen, tokens }: typeof WorkerSettings.Type, node: Se
 /** How long the last answers have to get out. */
 const answering = "100 millis"
 
+/** What runs has this long to end; nothing new is taken. */
+const drained = (drain: Drain.Drain["Type"], engine: Engine.Service, seconds: number) =>
+  Effect.logInfo(`no new work is taken; what runs has ${seconds} seconds`).pipe(
+    Effect.zipRight(drain.begin),
+    Effect.zipRight(engine.idle),
+    Effect.timeout(Duration.seconds(seconds)),
+    Effect.ignore
+  )
+
+/** Requests that Node refuses before any handler sees them. */
+const refused = (error: Error & { readonly code?: string | undefined }, socket: Duplex) => {
+  const [status, words, text] =
+    error.code === "HPE_HEADER_OVERFLOW"
+      ? [431, "Request Header Fields Too Large", "The headers of the request are too large"]
+      : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
+        ? [408, "Request Timeout", "The request took too long to arrive"]
+        : [400, "Bad Request", "The request is not HTTP"]
+  if (!socket.writable) return socket.destroy()
+  const body = JSON.stringify({ error: text, status })
+  return socket.end(
+    `HTTP/1.1 ${status} ${words}\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`
+  )
+}
+
+/**
+ * Connections stay open longer than the idle ones of clients and proxies, so that it is they who close them. An upload
+ * may take long.
+ */
+const nodeServer = () =>
+  createServer({ keepAliveTimeout: 75_000, headersTimeout: 60_000, requestTimeout: 3_600_000 }).on(
+    "clientError",
+    refused
+  )
+
 /** A server that closes waits for its requests, and one of those may be waiting for an operation. */
 const endRequests = (engine: Engine.Service, node: Server) =>
   Effect.zipRight(
@@ -65,9 +103,16 @@ const endRequests = (engine: Engine.Service, node: Server) =>
     )
   )
 
-const run = (settings: typeof WorkerSettings.Type, ownerGone: Effect.Effect<void>) =>
+const loggers = {
+  logfmt: Logger.withConsoleError(Logger.logfmtLogger),
+  json: Logger.withConsoleError(Logger.jsonLogger)
+}
+
+const logfmt = loggers.logfmt
+
+const run = (settings: typeof WorkerSettings.Type, draining: Effect.Effect<void>) =>
   Effect.gen(function* () {
-    const node = yield* Effect.sync(() => createServer())
+    const node = yield* Effect.sync(nodeServer)
     const context = yield* Layer.build(server(settings, node))
     yield* Effect.addFinalizer(() => endRequests(Context.get(context, Engine), node))
     const { address } = Context.get(context, HttpServer.HttpServer)
@@ -79,9 +124,11 @@ const run = (settings: typeof WorkerSettings.Type, ownerGone: Effect.Effect<void
     yield* answer(
       address._tag === "TcpAddress" ? { _tag: "Ready", launcher, port: address.port } : { _tag: "Ready", launcher }
     )
-    yield* ownerGone
+    yield* draining
+    yield* drained(Context.get(context, Drain.Drain), Context.get(context, Engine), settings.drainSeconds ?? 0)
   }).pipe(
     Effect.scoped,
+    Effect.provide(Logger.replace(logfmt, loggers[settings.logFormat ?? "logfmt"])),
     Logger.withMinimumLogLevel(LogLevel.fromLiteral(settings.logLevel)),
     Effect.catchAllCause((cause) =>
       Cause.isInterruptedOnly(cause)
@@ -97,24 +144,29 @@ const run = (settings: typeof WorkerSettings.Type, ownerGone: Effect.Effect<void
 
 const main = Effect.gen(function* () {
   const first = yield* Deferred.make<string>()
+  const draining = yield* Deferred.make<void>()
   const gone = yield* Deferred.make<void>()
+  // An input that stays open would keep the process.
+  yield* Effect.addFinalizer(() => Effect.sync(() => process.stdin.destroy()))
   yield* NodeStream.stdin.pipe(
     Stream.decodeText(),
     Stream.splitLines,
-    Stream.runForEach((line) => Deferred.succeed(first, line)),
+    Stream.runForEach((line) =>
+      line === drainWord ? Deferred.succeed(draining, undefined) : Deferred.succeed(first, line)
+    ),
     Effect.ignore,
     Effect.zipRight(Deferred.succeed(gone, undefined)),
     Effect.forkScoped
   )
   const settings = yield* Effect.flatMap(Deferred.await(first), Schema.decode(WorkerSettings))
   // An owner that goes while the engine starts must not leave one behind.
-  yield* Effect.raceFirst(run(settings, Deferred.await(gone)), Deferred.await(gone))
+  yield* Effect.raceFirst(run(settings, Deferred.await(draining)), Deferred.await(gone))
 })
 
 main.pipe(
   Effect.scoped,
   Effect.provide(NodeContext.layer),
   // The standard output belongs to the owner.
-  Effect.provide(Logger.replace(Logger.defaultLogger, Logger.withConsoleError(Logger.logfmtLogger))),
+  Effect.provide(Logger.replace(Logger.defaultLogger, logfmt)),
   NodeRuntime.runMain({ disablePrettyLogger: true })
 )

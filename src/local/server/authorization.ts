@@ -5,6 +5,7 @@ import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as FiberRef from "effect/FiberRef"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -13,6 +14,7 @@ import { ApiFailure } from "../../api/Failure.js"
 import { Authorization, ContreeApi } from "../../ContreeApi.js"
 import type { AccessToken } from "../AccessToken.js"
 import * as AccessTokens from "../AccessToken.js"
+import { currentCaller } from "./requests.js"
 
 const refuse = (status: 401 | 403, error: string) => Effect.fail(new ApiFailure({ status, error }))
 
@@ -32,7 +34,7 @@ const demands: ReadonlyMap<string, ReadonlyArray<Permission>> = (() => {
 })()
 
 /** Fails unless the caller has one of the permissions; an empty list asks for none. */
-const check = (permissions: ReadonlySet<Permission>, anyOf: ReadonlyArray<Permission>) =>
+export const check = (permissions: ReadonlySet<Permission>, anyOf: ReadonlyArray<Permission>) =>
   anyOf.length === 0 || anyOf.some((permission) => permissions.has(permission))
     ? Effect.void
     : refuse(403, `The token may not do this: it lacks the permission ${anyOf.join(" or ")}`)
@@ -63,6 +65,16 @@ const anyone = Caller.of({
   expires: Option.none()
 })
 
+/** The token that a request bears, if it still counts. */
+export const authenticated = Effect.fnUntraced(function* (tokens: ReadonlyArray<AccessToken>, text: string) {
+  const found = AccessTokens.find(tokens, text)
+  if (Option.isNone(found)) return yield* refuse(401, "The bearer token is missing or unknown")
+  const now = yield* DateTime.now
+  return Option.exists(found.value.expires, DateTime.lessThanOrEqualTo(now))
+    ? yield* refuse(401, "The bearer token has expired")
+    : found.value
+})
+
 export const authorization = (tokens: ReadonlyArray<AccessToken> | undefined) =>
   Layer.succeed(
     Authorization,
@@ -70,19 +82,15 @@ export const authorization = (tokens: ReadonlyArray<AccessToken> | undefined) =>
       bearer: (given) =>
         Effect.gen(function* () {
           if (tokens === undefined) return anyone
-          const found = AccessTokens.find(tokens, Redacted.value(given))
-          if (Option.isNone(found)) return yield* refuse(401, "The bearer token is missing or unknown")
-          const token = found.value
-          const now = yield* DateTime.now
-          if (Option.exists(token.expires, DateTime.lessThanOrEqualTo(now))) {
-            return yield* refuse(401, "The bearer token has expired")
-          }
+          const token = yield* authenticated(tokens, Redacted.value(given))
           const { headers } = yield* HttpServerRequest.HttpServerRequest
           const project = yield* projectOf(token, headers["project"])
           const permissions = new Set(token.permissions)
           const { route } = yield* HttpRouter.RouteContext
-          yield* check(permissions, demands.get(`${route.method} ${route.path}`) ?? Permission.literals)
-          return Caller.of({ tokenId: token.id, project, permissions, expires: token.expires })
+          const caller = Caller.of({ tokenId: token.id, project, permissions, expires: token.expires })
+          yield* FiberRef.set(currentCaller, Option.some(caller))
+          yield* check(permissions, demands.get(`${route.method} ${route.path}`) ?? ["list"])
+          return caller
         })
     })
   )

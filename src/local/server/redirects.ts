@@ -1,5 +1,5 @@
 /** Redirects to the addresses that end in a slash, for who leaves it out. */
-import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
+import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
@@ -16,11 +16,10 @@ const slashed = Object.values(ContreeApi.groups).flatMap((group) =>
  * `inspect` leads to `inspect/`, since what is relative to one is not relative to the other, and the router takes both
  * for the same. Relative itself: a proxy in front may have put a prefix before the path.
  */
-export const redirects = HttpApiBuilder.middleware(ContreeApi, (app) =>
+export const redirects = <E, R>(app: HttpApp.Default<E, R>): HttpApp.Default<E, R> =>
   Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ method, url }) => {
     const [path = "", ...query] = url.split("?")
     if ((method !== "GET" && method !== "HEAD") || !slashed.some((pattern) => pattern.test(path))) return app
     const location = [`${path.slice(path.lastIndexOf("/") + 1)}/`, ...query].join("?")
     return Effect.succeed(HttpServerResponse.empty({ status: 307, headers: { location } }))
   })
-)
