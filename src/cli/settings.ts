@@ -31,16 +31,8 @@ const ServeConfig = Schema.Struct({
   corsOrigins: Schema.optionalWith(Schema.Array(Origin), or([])),
   maxJsonBytes: Schema.optionalWith(Schema.Int.pipe(Schema.between(1024, 1024 ** 3)), or(32 * 1024 ** 2)),
   drainSeconds: Schema.optionalWith(Schema.Int.pipe(Schema.between(0, 86_400)), or(5)),
-  logFormat: Schema.optionalWith(
-    Schema.Literal("logfmt", "json").annotations({ message: () => "a format is logfmt or json" }),
-    or("logfmt" as const)
-  ),
-  logLevel: Schema.optionalWith(
-    Schema.Literal("Debug", "Info", "Warning", "Error").annotations({
-      message: () => "a level is Debug, Info, Warning or Error"
-    }),
-    or("Info" as const)
-  )
+  logFormat: Schema.optionalWith(Schema.Literal("logfmt", "json"), or("logfmt" as const)),
+  logLevel: Schema.optionalWith(Schema.Literal("Debug", "Info", "Warning", "Error"), or("Info" as const))
 })
 
 type Key = keyof typeof ServeConfig.fields
@@ -307,6 +299,15 @@ const fromFlags = (given: Given) => [
   })
 ]
 
+const expected = /^Expected (?!undefined)(.+), actual /
+
+/** One text of what a choice or an absence each would say. */
+const together = (messages: ReadonlyArray<string>): string => {
+  const choices = messages.flatMap((message) => expected.exec(message)?.[1] ?? [])
+  const [first = ""] = messages
+  return choices.length > 1 ? first.replace(expected, `Expected ${choices.join(" or ")}, actual `) : first
+}
+
 /** All settings: a flag before its variable before the file before the default. Errors name the setting and its source. */
 export const resolve = Effect.fn("settings.resolve")(function* (given: Given) {
   const path = yield* Path.Path
@@ -321,14 +322,13 @@ export const resolve = Effect.fn("settings.resolve")(function* (given: Given) {
   return yield* Effect.mapError(
     Schema.decodeUnknown(ServeConfig, { errors: "all", onExcessProperty: "error" })(values),
     (error) => {
-      const messages = new Map<string, string>()
+      const messages = new Map<string, Array<string>>()
       for (const { message, path: at } of ParseResult.ArrayFormatter.formatErrorSync(error)) {
         const key = String(at[0] ?? "")
         const source = strongest.get(key)?.source ?? key
-        // The first of a setting's issues is about its value, the next ones about its absence.
-        if (!messages.has(source)) messages.set(source, `${source}: ${message}`)
+        messages.set(source, [...(messages.get(source) ?? []), message])
       }
-      return failed([...messages.values()].join("; "))
+      return failed([...messages].map(([source, all]) => `${source}: ${together(all)}`).join("; "))
     }
   )
 })

@@ -18,9 +18,7 @@ import { EngineError } from "./EngineError.js"
  * @since 0.1.0
  * @category schemas
  */
-export const LauncherChoice = Schema.Literal("auto", "bubblewrap", "util-linux").annotations({
-  message: () => "a launcher is auto, bubblewrap or util-linux"
-})
+export const LauncherChoice = Schema.Literal("auto", "bubblewrap", "util-linux")
 
 /**
  * Another place that has a registry's images: it is asked before the registry itself.
