@@ -10,6 +10,13 @@ import { Registry } from "./fixtures/Registry.js"
 
 /** The lines that tell that an example did what it is about; each file of `examples` is here. */
 const keyLines: Readonly<Record<string, ReadonlyArray<RegExp>>> = {
+  "testing-your-program.ts": [
+    /^it says: built, asked for: npm run build$/m,
+    /^tagged: Some$/m,
+    /^a busy service: 2 requests$/m,
+    /^a build that hangs: CommandFailed$/m,
+    /^interrupted: 1 cancelled, 0 running$/m
+  ],
   "working-with-images.ts": [
     /^four fetches, 1 import\(s\): (\S+) is \1$/m,
     /^importFrom: 2 import\(s\) now, same image: true$/m,
