@@ -4,7 +4,7 @@ import { ProcessNumber } from "../../src/api/Subprocesses.js"
 import { ContreeClient } from "../../src/ContreeClient.js"
 import * as ContreeError from "../../src/ContreeError.js"
 import * as Image from "../../src/Image.js"
-import * as CommandHandler from "../../src/testing/CommandHandler.js"
+import type * as CommandHandler from "../../src/testing/CommandHandler.js"
 import * as FaultPlan from "../../src/testing/FaultPlan.js"
 import * as TestContree from "../../src/testing/TestContree.js"
 
