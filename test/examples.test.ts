@@ -17,6 +17,14 @@ const keyLines: Readonly<Record<string, ReadonlyArray<RegExp>>> = {
     /^a build that hangs: CommandFailed$/m,
     /^interrupted: 1 cancelled, 0 running$/m
   ],
+  "attach.ts": [
+    /^operation [0-9a-f-]{36}$/m,
+    /^watcher \| step one$/m,
+    /^watcher \| step three$/m,
+    /^owner \| step three$/m,
+    /^the watcher saw exit code 3$/m,
+    /^the owner saw exit code 3 after /m
+  ],
   "working-with-images.ts": [
     /^four fetches, 1 import\(s\): (\S+) is \1$/m,
     /^importFrom: 2 import\(s\) now, same image: true$/m,
