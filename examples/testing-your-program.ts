@@ -1,7 +1,7 @@
 /** How a program is tested without any engine: `npm run example examples/testing-your-program.ts`. */
 import { Command, Image, Operation, Run } from "effect-contree"
 import { CommandHandler, FaultPlan, TestContree } from "effect-contree/testing"
-import { Console, Effect, Fiber, Stream, TestClock, TestContext } from "effect"
+import { Console, type Duration, Effect, Fiber, Option, Stream, TestClock, TestContext } from "effect"
 
 // The program: builds an app on an image of a registry, and gives up on a build after a while.
 const build = Effect.gen(function* () {
@@ -25,12 +25,18 @@ const succeeds = Effect.gen(function* () {
   yield* Console.log(`tagged: ${(yield* contree.files("app:built"))._tag}`)
 }).pipe(Effect.provide(TestContree.layer({ registry, handler: CommandHandler.match([["npm run build", writes]]) })))
 
+/** Lets time pass by the `TestClock`, step by step, until a fiber is done. */
+const passUntilDone = <A, E>(fiber: Fiber.RuntimeFiber<A, E>, step: Duration.DurationInput) =>
+  Effect.zipRight(
+    Effect.repeat(TestClock.adjust(step), { until: () => Effect.map(Fiber.poll(fiber), Option.isSome) }),
+    Fiber.join(fiber)
+  )
+
 /** A service that is busy: the first request to start is refused, and the second is made by the library. */
 const isRepeated = Effect.gen(function* () {
   const contree = yield* TestContree.TestContree
   const fiber = yield* Effect.fork(build)
-  yield* TestClock.adjust("10 seconds")
-  yield* Fiber.join(fiber)
+  yield* passUntilDone(fiber, "1 second")
   yield* Console.log(`a busy service: ${(yield* contree.callsOf("instances.spawn")).length} requests`)
 }).pipe(
   Effect.provide(
@@ -42,8 +48,7 @@ const isRepeated = Effect.gen(function* () {
 /** A build that hangs: ten minutes pass at once, by the `TestClock`. */
 const timesOut = Effect.gen(function* () {
   const fiber = yield* Effect.fork(Effect.flip(build))
-  yield* TestClock.adjust("10 minutes")
-  const error = yield* Fiber.join(fiber)
+  const error = yield* passUntilDone(fiber, "1 minute")
   yield* Console.log(`a build that hangs: ${error._tag}`)
 }).pipe(
   Effect.provide(TestContree.layer({ registry, handler: () => Effect.never })),

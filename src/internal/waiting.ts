@@ -78,13 +78,18 @@ const longer = (a: Option.Option<Duration.Duration>, b: Option.Option<Duration.D
 const steps = (client: ContreeClient.Service, id: OperationId): Effect.Effect<ContreeClient.Poll, RequestError> => {
   const position: { last: number | undefined } = { last: undefined }
   let mode: "unknown" | "looking" | "listening" = "unknown"
-  const look = Effect.timed(client.operations.poll(id))
+  // Not `Effect.timed`: pauses with jitter are fractions of a millisecond, at which a `TestClock` has no nanoseconds.
+  const look = Effect.gen(function* () {
+    const asked = yield* Clock.currentTimeMillis
+    const poll = yield* client.operations.poll(id)
+    return [(yield* Clock.currentTimeMillis) - asked, poll] as const
+  })
   return Effect.gen(function* () {
     const [took, poll] = yield* look
     if (isTerminal(poll.operation.status)) return poll
     if (mode === "unknown" && poll.operation.kind === "image_import") mode = "looking"
     // One that has held a look back will hold the next one too.
-    if (mode === "looking" || Duration.toMillis(took) >= heldMillis) return poll
+    if (mode === "looking" || took >= heldMillis) return poll
     const { asked, refused } = yield* news(client, id, position)
     mode = refused ? "looking" : "listening"
     if (refused) return poll

@@ -89,7 +89,6 @@ export const make = Effect.fnUntraced(function* (options: {
   const fibers = yield* FiberSet.make<void>()
 
   const start = Effect.fnUntraced(function* (spec: ProcessSpec) {
-    const startedNanos = yield* Clock.currentTimeNanos
     const startedMillis = yield* Clock.currentTimeMillis
     const stdin = yield* Queue.unbounded<Option.Option<Uint8Array>>()
     const open = yield* Ref.make(spec.stdinOpen)
@@ -101,11 +100,11 @@ export const make = Effect.fnUntraced(function* (options: {
     const number = ProcessNumber.make(HashMap.size(yield* Ref.get(processes)) + 1)
 
     const resultOf = (ending: Ending | undefined, timedOut: boolean) =>
-      Effect.map(Clock.currentTimeNanos, (now): Result => ({
+      Effect.map(Clock.currentTimeMillis, (now): Result => ({
         resources: {
           ...unmeasured,
           cost: 0,
-          elapsedTime: Number(now - startedNanos) / 1e9,
+          elapsedTime: (now - startedMillis) / 1000,
           monotonicTime: startedMillis / 1000
         },
         state: {
