@@ -97,15 +97,14 @@ const show = Effect.fnUntraced(function* (workload: Workload, samples: Record<Wa
   yield* Console.log(
     `\n${row(workload.title, ["n", "cpu min", "wall min", "wall p50", `${workload.unit}/s`, "idle MiB", "peak MiB"])}`
   )
-  const found = Object.fromEntries(
-    ways.map((way) => {
-      const of = samples[way]
-      const wall = Percentiles.of(of.map(({ wall }) => wall))
-      const cpu = Percentiles.of(of.map(({ cpu }) => cpu))
-      const peak = Math.max(...of.map(({ peak }) => peak))
-      return [way, { count: of.length, wall, cpu, peak, idle: of[0]?.idle ?? Number.NaN }]
-    })
-  )
+  const measured = (of: ReadonlyArray<Sample>) => ({
+    count: of.length,
+    wall: Percentiles.of(of.map(({ wall }) => wall)),
+    cpu: Percentiles.of(of.map(({ cpu }) => cpu)),
+    peak: Math.max(...of.map(({ peak }) => peak)),
+    idle: of[0]?.idle ?? Number.NaN
+  })
+  const found = { bare: measured(samples.bare), typed: measured(samples.typed) }
   for (const way of ways) {
     const { count, cpu, idle, peak, wall } = found[way]
     const cells = [cpu.min, wall.min, wall.p50, (workload.count / wall.min) * 1000, idle, peak]
@@ -151,7 +150,7 @@ const bench = Cli.make("bench:client", options, ({ only, rounds }) =>
             typed: (yield* started(`${folder}/typed.mjs`, [name, server.url])).child
           }
           for (let index = -1; index < rounds; index++) {
-            for (const way of index % 2 === 0 ? ways : ways.toReversed()) {
+            for (const way of index % 2 === 0 ? ways : [...ways].reverse()) {
               const sample = yield* round(children[way])
               if (index >= 0) samples[way].push(sample)
             }

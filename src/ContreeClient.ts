@@ -279,7 +279,12 @@ export const make = Effect.fnUntraced(function* (
     request: RequestInfo,
     effect: Effect.Effect<A, E>,
     attributes: Readonly<Record<string, unknown>> = {}
-  ) => effect.pipe(Call.toRequestErrors(config, request), Effect.withSpan(`ContreeClient.${name}`, { attributes }))
+  ) =>
+    effect.pipe(
+      Call.toRequestErrors(config, request),
+      // Its place in the code would always be this one.
+      Effect.withSpan(`ContreeClient.${name}`, { attributes, captureStackTrace: false })
+    )
 
   /** The body of an answer as it comes. A body that breaks off is a failure, never an end. */
   const streamOf = <A, E, E2>(

@@ -1,9 +1,10 @@
 /**
  * Bodies that come or go for long: they may take as long as they like, but not stand still, and not break off unseen.
  */
+import type * as Headers from "@effect/platform/Headers"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -13,12 +14,16 @@ import type { RequestError, RequestInfo } from "../ContreeError.js"
 import * as ContreeError from "../ContreeError.js"
 import { fromTransport } from "./faults.js"
 import type { Scrub } from "./secrets.js"
+import { WholeResponse } from "./wholeResponse.js"
 
 const bodiless: ReadonlySet<number> = new Set([204, 205, 304])
 
 /** The length that an answer announces; a body that is unpacked on the way has another one. */
-const announced = (response: HttpClientResponse.HttpClientResponse): number | undefined => {
-  const { "content-encoding": encoding = "identity", "content-length": length } = response.headers
+const announced = (
+  response: HttpClientResponse.HttpClientResponse,
+  headers: Headers.Headers = response.headers
+): number | undefined => {
+  const { "content-encoding": encoding = "identity", "content-length": length } = headers
   return encoding === "identity" && response.request.method !== "HEAD" && length !== undefined && /^\d+$/.test(length)
     ? Number(length)
     : undefined
@@ -42,18 +47,12 @@ export const whole = (
   request: RequestInfo
 ): Effect.Effect<HttpClientResponse.HttpClientResponse, RequestError | HttpClientError.ResponseError> =>
   Effect.flatMap(response.arrayBuffer, (body) => {
-    const expected = announced(response)
+    // Each look at the headers of an answer of `fetch` copies them all.
+    const { headers } = response
+    const expected = announced(response, headers)
     return expected !== undefined && body.byteLength < expected && !bodiless.has(response.status)
       ? Effect.fail(shortened(request, response.status, body.byteLength, expected))
-      : Effect.succeed(
-          HttpClientResponse.fromWeb(
-            response.request,
-            new Response(bodiless.has(response.status) ? null : body, {
-              status: response.status,
-              headers: response.headers
-            })
-          )
-        )
+      : Effect.succeed(new WholeResponse(response, headers, body))
   })
 
 /** What is told of something that stood still. */

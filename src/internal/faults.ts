@@ -16,14 +16,20 @@ import type { RequestError, RequestInfo } from "../ContreeError.js"
 import * as ContreeError from "../ContreeError.js"
 import type { Scrub } from "./secrets.js"
 
+/** A path alone needs no parsing, which is costly where it fails, as it does outside a browser. */
+const plainPath = /^\/[\w\-./]*$/
+
 /** What an error says of its request: no query, no header. */
 export const info = (request: HttpClientRequest.HttpClientRequest): RequestInfo => ({
   method: request.method,
-  path: Either.match(UrlParams.makeUrl(request.url, [], Option.none()), {
-    onLeft: () => request.url,
+  path: plainPath.test(request.url) ? request.url : pathOf(request.url)
+})
+
+const pathOf = (address: string): string =>
+  Either.match(UrlParams.makeUrl(address, [], Option.none()), {
+    onLeft: () => address,
     onRight: (url) => url.pathname
   })
-})
 
 /** `Retry-After` holds whole seconds or an HTTP date. */
 const parseRetryAfter = (header: string | undefined, nowMillis: number): Option.Option<Duration.Duration> => {

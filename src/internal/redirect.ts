@@ -13,9 +13,9 @@ const target = (
   request: HttpClientRequest.HttpClientRequest,
   response: HttpClientResponse.HttpClientResponse
 ): URL | undefined => {
+  if (!redirects.has(response.status)) return undefined
   const { location } = response.headers
-  if (location === undefined || !redirects.has(response.status) || !URL.canParse(location, request.url))
-    return undefined
+  if (location === undefined || !URL.canParse(location, request.url)) return undefined
   const url = new URL(location, request.url)
   return url.origin === new URL(request.url).origin ? url : undefined
 }

@@ -45,13 +45,12 @@ export const retrySafely =
     possible: () => boolean = () => true
   ) =>
   <A, E extends ContreeError.ContreeError, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
-    const patience = Duration.decode(retry.patience ?? RetryPolicy.defaultPatience)
     const mayRepeat = (error: E): boolean =>
       RetryPolicy.isSafe(method, error) &&
       possible() &&
       Option.match(ContreeError.retryAfter(error), {
         onNone: () => true,
-        onSome: Duration.lessThanOrEqualTo(patience)
+        onSome: Duration.lessThanOrEqualTo(retry.patience ?? RetryPolicy.defaultPatience)
       })
     const by = (pauses: Schedule.Schedule<unknown>, applies: (error: E) => boolean, allowed: Effect.Effect<boolean>) =>
       Schedule.identity<E>().pipe(
@@ -67,8 +66,20 @@ export const retrySafely =
           })
         )
       )
-    return effect.pipe(
-      Effect.retry(by(retry.pushback ?? retry.schedule, ContreeError.isPutOff, Effect.succeed(true))),
-      Effect.retry(by(retry.schedule, (error) => !ContreeError.isPutOff(error), retryBudget.take))
-    )
+    const repeated = (attempt: Effect.Effect<A, E, R>) =>
+      attempt.pipe(
+        Effect.retry(by(retry.pushback ?? retry.schedule, ContreeError.isPutOff, Effect.succeed(true))),
+        Effect.retry(by(retry.schedule, (error) => !ContreeError.isPutOff(error), retryBudget.take))
+      )
+    // Most attempts succeed, and need none of it.
+    return Effect.catchAll(effect, (first) => {
+      let failed = false
+      return repeated(
+        Effect.suspend(() => {
+          if (failed) return effect
+          failed = true
+          return Effect.fail(first)
+        })
+      )
+    })
   }

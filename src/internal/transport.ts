@@ -61,23 +61,41 @@ export const requestTimeout = (config: ContreeConfig): Duration.Duration =>
 /** How long a stream may stand still. */
 export const idleLimit = (config: ContreeConfig): Duration.Duration => Duration.decode(config.idleLimit ?? "60 seconds")
 
-const counted = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
-  HttpClient.transform(client, (exchange, { method }) =>
+/** Looking up a metric by its tags costs more than counting, and there are few of them. */
+const metricsOf = () => {
+  const requests = new Map<string, typeof ContreeMetrics.requests>()
+  const durations = new Map<string, typeof ContreeMetrics.requestDuration>()
+  const remembered = <A>(all: Map<string, A>, key: string, make: () => A): A => {
+    const known = all.get(key) ?? make()
+    all.set(key, known)
+    return known
+  }
+  return {
+    requests: (method: string, status: string) =>
+      remembered(requests, `${method} ${status}`, () =>
+        Metric.tagged(Metric.tagged(ContreeMetrics.requests, "method", method), "status", status)
+      ),
+    duration: (method: string) =>
+      remembered(durations, method, () => Metric.tagged(ContreeMetrics.requestDuration, "method", method))
+  }
+}
+
+const counted = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> => {
+  const metrics = metricsOf()
+  return HttpClient.transform(client, (exchange, { method }) =>
     Effect.flatMap(Clock.currentTimeMillis, (started) =>
       Effect.onExit(exchange, (exit) =>
         Effect.flatMap(Clock.currentTimeMillis, (now) => {
-          const status = Exit.match(exit, { onFailure: () => "none", onSuccess: ({ status }) => String(status) })
+          const status = Exit.isSuccess(exit) ? String(exit.value.status) : "none"
           return Effect.zipRight(
-            Metric.increment(Metric.tagged(Metric.tagged(ContreeMetrics.requests, "method", method), "status", status)),
-            Metric.update(
-              Metric.tagged(ContreeMetrics.requestDuration, "method", method),
-              Duration.millis(now - started)
-            )
+            Metric.increment(metrics.requests(method, status)),
+            Metric.update(metrics.duration(method), Duration.millis(now - started))
           )
         })
       )
     )
   )
+}
 
 /** Whether an answer is given with its whole body, or while its body still comes. */
 export type Body = "whole" | "streamed"
