@@ -17,6 +17,14 @@ const keyLines: Readonly<Record<string, ReadonlyArray<RegExp>>> = {
     /^a build that hangs: CommandFailed$/m,
     /^interrupted: 1 cancelled, 0 running$/m
   ],
+  "live-output.ts": [
+    /^build \| compiling$/m,
+    /^build ! a warning$/m,
+    /^build \| linked\nbuilt [0-9a-f-]{36}$/m,
+    /^upper \| FIRST\nupper \| SECOND$/m,
+    /^beside \| 42$/m,
+    /^the server was ended by SIGINT$/m
+  ],
   "attach.ts": [
     /^operation [0-9a-f-]{36}$/m,
     /^watcher \| step one$/m,

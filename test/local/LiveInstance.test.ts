@@ -5,6 +5,7 @@ import * as LocalContree from "../../src/local/LocalContree.js"
 import * as Operation from "../../src/Operation.js"
 import * as Contree from "../fixtures/Contree.js"
 import { Registry } from "../fixtures/Registry.js"
+import { createHash } from "node:crypto"
 
 const hello = "docker://docker.io/library/busybox:latest"
 
@@ -62,6 +63,48 @@ suite(engine, { excludeTestServices: true, timeout: "4 minutes" })("a live insta
       assert.strictEqual((yield* Operation.get(id)).status, "CANCELLED")
       const events = yield* Stream.runCollect(Operation.events(id, { follow: true }))
       assert.strictEqual(Option.getOrUndefined(Chunk.last(events))?._tag, "Completion")
+    })
+  )
+
+  it.scoped("reads what it is given, in order and whole, until its end", () =>
+    Effect.gen(function* () {
+      const base = yield* Image.oci(hello)
+      const sum = yield* Image.start(base, "md5sum", { stdin: "open", disposable: true })
+      const bytes = new Uint8Array(3_000_000).map((_, index) => index % 251)
+      yield* Stream.make(bytes.subarray(0, 1_000_001), bytes.subarray(1_000_001)).pipe(Stream.run(sum.stdin))
+      const { stdout } = yield* sum.exit
+      assert.strictEqual(stdout.text.slice(0, 32), createHash("md5").update(bytes).digest("hex"))
+      assert.strictEqual((yield* Effect.flip(sum.write("more")))._tag, "Conflict")
+      assert.isFalse(yield* sum.interrupt)
+    })
+  )
+
+  it.scoped("runs further processes that see its files, take input, and end by a signal or with their scope", () =>
+    Effect.gen(function* () {
+      const base = yield* Image.oci(hello)
+      const main = yield* Image.start(base, "echo made > /file; echo up; exec sleep 600", { disposable: true })
+      yield* Stream.runHead(main.stdoutLines)
+      const cat = yield* main.exec("cat /file -", { stdin: "open" })
+      yield* Stream.make("given\n").pipe(Stream.run(cat.stdin))
+      assert.deepStrictEqual(Chunk.toReadonlyArray(yield* Stream.runCollect(cat.stdoutLines)), ["made", "given"])
+      const done = yield* cat.exit
+      assert.deepStrictEqual([done.exitCode, done.stdout.text], [0, "made\ngiven\n"])
+
+      const sleeper = yield* main.exec("echo on; exec sleep 601")
+      yield* Stream.runHead(sleeper.stdoutLines)
+      assert.isTrue(yield* sleeper.signal("TERM"))
+      assert.deepStrictEqual((yield* sleeper.exit).signal, Option.some(15))
+      assert.isFalse(yield* sleeper.kill)
+
+      const scoped = yield* Effect.scoped(
+        Effect.tap(main.exec("echo on; exec sleep 602"), ({ stdoutLines }) => Stream.runHead(stdoutLines))
+      )
+      assert.deepStrictEqual((yield* scoped.exit).signal, Option.some(9))
+
+      assert.isTrue(yield* main.interrupt)
+      const { exitCode, signal } = yield* main.exit
+      assert.deepStrictEqual([exitCode, signal], [130, Option.some(2)])
+      assert.strictEqual((yield* Effect.flip(main.image))._tag, "NotFound")
     })
   )
 })
