@@ -14,7 +14,7 @@ import { image, operationId } from "./fixtures/ScriptedService.js"
 const poll = `GET /v1/operations/${operationId}`
 const cancel = `DELETE /v1/operations/${operationId}`
 const cancelled = { [cancel]: Scripted.empty(202) }
-const started = Scripted.json({ uuid: operationId }, 201)
+const started = () => Scripted.json({ uuid: operationId }, 201)
 const executing = Scripted.json(Scripted.operation("EXECUTING"))
 const result = {
   resources: { elapsed_time: 1 },
@@ -276,7 +276,7 @@ describe("starting an operation", () => {
       yield* TestClock.adjust("3 seconds")
       deepStrictEqual(service.log(), [post])
       assert.isTrue(Option.isNone(yield* Fiber.poll(fiber)))
-      yield* Deferred.succeed(answer, started)
+      yield* Deferred.succeed(answer, started())
       assert.isTrue(Exit.isInterrupted(yield* Fiber.join(interruption)))
       deepStrictEqual(service.log(), [post, cancel])
     })
@@ -321,7 +321,7 @@ describe("starting an operation", () => {
 
   it.effect("and being interrupted while waiting for it cancels it once", () =>
     Effect.gen(function* () {
-      const service = Scripted.make({ [post]: started, [poll]: executing, ...cancelled })
+      const service = Scripted.make({ [post]: started(), [poll]: executing, ...cancelled })
       const fiber = yield* background(bringIn, service.layer())
       yield* TestClock.adjust("1500 millis")
       yield* Fiber.interrupt(fiber)
@@ -331,7 +331,7 @@ describe("starting an operation", () => {
 
   it.effect("under a timeout of the program leaves nothing behind", () =>
     Effect.gen(function* () {
-      const service = Scripted.make({ "POST /v1/instances": started, [poll]: executing, ...cancelled })
+      const service = Scripted.make({ "POST /v1/instances": started(), [poll]: executing, ...cancelled })
       const fiber = yield* background(
         Image.run(image.id, "sleep 1000", { disposable: true }).pipe(Effect.timeoutOption("5 seconds")),
         service.layer()
@@ -347,7 +347,7 @@ describe("starting an operation", () => {
     Effect.gen(function* () {
       const other = "2f0e6679-7425-40de-944b-e07fc1f90ae7"
       const service = Scripted.make({
-        "POST /v1/instances": [started, Scripted.json({ uuid: other }, 201)],
+        "POST /v1/instances": [started(), Scripted.json({ uuid: other }, 201)],
         [poll]: [executing, success],
         [`GET /v1/operations/${other}`]: Scripted.json({ ...Scripted.operation("EXECUTING"), uuid: other }),
         [`DELETE /v1/operations/${other}`]: Scripted.empty(202)

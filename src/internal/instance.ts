@@ -1,6 +1,7 @@
 /**
  * A running instance over the client: one log for all its processes, and who ends what.
  */
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -219,9 +220,9 @@ export const make = Effect.fnUntraced(function* (
   const limit = Duration.decode(policy.deadline)
   /** Where somebody reads the log, its end is news enough to look. */
   const end = Effect.gen(function* () {
-    const [passed] = yield* Effect.timed(
-      log.isRead() ? Effect.timeoutOption(Effect.ignore(log.ended), limit) : Effect.void
-    )
+    const started = yield* Clock.currentTimeMillis
+    if (log.isRead()) yield* Effect.timeoutOption(Effect.ignore(log.ended), limit)
+    const passed = Duration.millis((yield* Clock.currentTimeMillis) - started)
     return yield* untilOver(client, id, { ...policy, deadline: Duration.subtract(limit, passed) }, "it goes on")
   }).pipe(
     Effect.onExit((exit) =>
