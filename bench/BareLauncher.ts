@@ -13,6 +13,7 @@ import { execFile, spawn } from "node:child_process"
 import { createInterface } from "node:readline"
 import * as Launcher from "../src/local/Launcher.js"
 import * as MountNamespace from "../src/local/MountNamespace.js"
+import * as SeccompFilter from "../src/local/SeccompFilter.js"
 import { timed } from "./Stopwatch.js"
 
 export class BareLauncherError extends Data.TaggedError("BareLauncherError")<{ readonly detail: string }> {
@@ -49,7 +50,7 @@ const script = (run: BareRun, layers: string, folder: string) => {
       uid: 0,
       gid: 0
     },
-    { mountPoint, inner: "", skeleton: "", table: "", programs: "", ownership: "mapped" },
+    { mountPoint, inner: "", skeleton: "", table: "", filter: "", architecture: "x64", ownership: "mapped" },
     new Map()
   )
   const options = args.split("\0").slice(0, -1).map(Launcher.quote).join(" ")
@@ -59,7 +60,7 @@ const script = (run: BareRun, layers: string, folder: string) => {
   )
   return (
     `cd ${layersWord} && mount -n -t overlay -o ${overlayWord} overlay ${mountWord} && ` +
-    `bwrap ${options} -- /bin/sh -c ${commandWord} </dev/null; status=$?; umount -n ${mountWord}; `
+    `bwrap ${options} -- /bin/sh -c ${commandWord} </dev/null 4<${Launcher.quote(`${folder}/filter`)}; status=$?; umount -n ${mountWord}; `
   )
 }
 
@@ -85,6 +86,7 @@ export const make = Effect.fnUntraced(function* (options: { readonly layers: str
     (input) => Effect.sync(() => input.end())
   )
 
+  const filter = SeccompFilter.make(process.arch === "arm64" ? "arm64" : "x64")
   let counter = 0
   /** Makes the folders, measures, looks for what the command leaves, and removes them. */
   const measured =
@@ -93,6 +95,7 @@ export const make = Effect.fnUntraced(function* (options: { readonly layers: str
       Effect.gen(function* () {
         const folder = `${options.folder}/${counter++}`
         yield* Effect.forEach(["u", "w", "m"], (name) => fs.makeDirectory(`${folder}/${name}`, { recursive: true }))
+        yield* fs.writeFile(`${folder}/filter`, filter)
         const { millis } = yield* timed(launch(script(run, options.layers, folder)))
         if (run.leaves !== undefined && !(yield* fs.exists(`${folder}/u/${run.leaves}`))) {
           return yield* new BareLauncherError({ detail: `${JSON.stringify(run.command)} left no ${run.leaves}` })

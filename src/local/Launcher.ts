@@ -4,19 +4,20 @@
  * A launcher turns a run into shell text and data; a slot executes it. Both launchers give the payload the same
  * surroundings: namespaces of its own (pid, mount, ipc, uts, net with a loopback, cgroup where the kernel has it), a
  * fresh /proc, a minimal /dev, no /sys, nothing of the host's files, Docker's default capabilities less `MKNOD` for
- * id 0 and none for others, and no new privileges.
+ * id 0 and none for others, no new privileges, and the seccomp filter.
  *
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import type { Architecture } from "./internal/elfFile.js"
+import * as EntryProgram from "./internal/entryProgram.js"
+import * as SeccompFilter from "./SeccompFilter.js"
 
 /**
  * The launchers, strongest first.
  *
  * `bubblewrap` needs the program `bwrap` and takes any environment. `util-linux` needs nothing that a Linux lacks,
- * with these limits: its loopback is up only where the machine has `ip` or `ifconfig`; a hostname needs `hostname`;
- * and variables that the host's loader obeys (`LD_PRELOAD`) or that no shell can name (`my.key`) are set by the
- * image's own `/usr/bin/env`, so their values stand on a command line for an instant.
+ * with these limits: its loopback is up only where the machine has `ip` or `ifconfig`, and a hostname needs `hostname`.
  *
  * @since 0.1.0
  * @category schemas
@@ -44,8 +45,9 @@ export interface LauncherPlace {
   readonly inner: string
   readonly skeleton: string
   readonly table: string
-  /** A folder with nothing but the system's programs in it, which can be a root. */
-  readonly programs: string
+  /** The seccomp filter, as bubblewrap reads it. */
+  readonly filter: string
+  readonly architecture: Architecture
   /** `mapped`: many ids are mapped, so a payload can be any of them. `single`: one, which can only be renamed. */
   readonly ownership: "mapped" | "single"
 }
@@ -66,7 +68,8 @@ export interface LaunchedCommand {
 }
 
 /**
- * The files of a run: `launch` is read by the slot, `inner` by PID 1 of a util-linux sandbox, `args` by bubblewrap.
+ * The files of a run: `launch` is read by the slot, `inner` by PID 1 of a util-linux sandbox, which becomes `entry`,
+ * `args` by bubblewrap.
  *
  * @since 0.1.0
  * @category models
@@ -75,6 +78,7 @@ export interface LaunchFiles {
   readonly launch: string
   readonly inner: string
   readonly args: string
+  readonly entry: Uint8Array | undefined
 }
 
 /**
@@ -93,21 +97,22 @@ export interface Launcher {
   readonly files: (run: LaunchedCommand, place: LauncherPlace, tools: ReadonlyMap<string, string>) => LaunchFiles
 }
 
-const capabilities = [
-  "chown",
-  "dac_override",
-  "fowner",
-  "fsetid",
-  "kill",
-  "net_bind_service",
-  "net_raw",
-  "setfcap",
-  "setgid",
-  "setpcap",
-  "setuid",
-  "sys_chroot",
-  "audit_write"
-]
+/** With their numbers. */
+const capabilities: Record<string, number> = {
+  chown: 0,
+  dac_override: 1,
+  fowner: 3,
+  fsetid: 4,
+  kill: 5,
+  setgid: 6,
+  setuid: 7,
+  setpcap: 8,
+  net_bind_service: 10,
+  net_raw: 13,
+  sys_chroot: 18,
+  audit_write: 29,
+  setfcap: 31
+}
 
 /**
  * The text as one word of a shell program.
@@ -119,9 +124,6 @@ export const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")
 
 const words = (texts: ReadonlyArray<string>): string => texts.map(quote).join(" ")
 
-/** What a process is started with in a sandbox that is there already. */
-const enterTools = ["nsenter", "setsid", "setpriv", "unshare"] as const
-
 /**
  * The launcher that uses bubblewrap.
  *
@@ -131,7 +133,7 @@ const enterTools = ["nsenter", "setsid", "setpriv", "unshare"] as const
 export const bubblewrap: Launcher = {
   name: "bubblewrap",
   tools: ["bwrap", "setpriv"],
-  optional: [...enterTools],
+  optional: ["nsenter"],
   // Its own init is the first, and starts nothing else.
   pid: 2,
   files: (run, place) => {
@@ -145,8 +147,8 @@ export const bubblewrap: Launcher = {
       maps ? ["--unshare-user", "--info-fd", "6", "--userns-block-fd", "5"] : [],
       ["--die-with-parent", "--new-session", "--hostname", run.hostname],
       ["--bind", place.mountPoint, "/", "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm"],
-      ["--cap-drop", "ALL"],
-      changesUser ? [] : capabilities.flatMap((name) => ["--cap-add", `CAP_${name.toUpperCase()}`]),
+      ["--cap-drop", "ALL", "--seccomp", "4"],
+      changesUser ? [] : Object.keys(capabilities).flatMap((name) => ["--cap-add", `CAP_${name.toUpperCase()}`]),
       ["--chdir", run.cwd, "--clearenv"],
       Object.entries(run.env).flatMap(([name, value]) => ["--setenv", name, value])
     ].flat()
@@ -160,57 +162,31 @@ launch() {
   {
     ${maps ? "map_ids &" : ""}
     ${user}bwrap --args 8 --json-status-fd 9 --block-fd 7 -- ${words(run.command)} \\
-      >"$slot/out" 2>"$slot/err" 3>&- 8<"$slot/args" 9>"$slot/status" ${maps ? '5<>"$slot/mapped" 6>"$slot/info"' : ""}
+      >"$slot/out" 2>"$slot/err" 3>&- 4<${quote(place.filter)} 8<"$slot/args" 9>"$slot/status" ${maps ? '5<>"$slot/mapped" 6>"$slot/info"' : ""}
     code=$?
     settle_bubblewrap
   } 7<"$slot/byte"
 }
 `,
       args: options.map((option) => `${option}\0`).join(""),
-      inner: ""
+      inner: "",
+      entry: undefined
     }
   }
 }
 
-// What glibc and musl act upon before a program's own code, so that host tools must not see a payload's value of it.
-const obeyedByLoader = /^(LD_|GLIBC_|GCONV_|MALLOC_|RES_|LOCPATH$|NLSPATH$|LOCALDOMAIN$|HOSTALIASES$|MUSL_)/
-
-const shellName = /^[A-Za-z_][A-Za-z0-9_]*$/
-
-// Names that a shell holds read-only or changes by itself.
-const heldByShell =
-  /^(PPID|OPTIND|UID|EUID|SHELLOPTS|BASHOPTS|BASH.*|_|RANDOM|SECONDS|LINENO|IFS|PS4|ENV|DIRSTACK|FUNCNAME|GROUPS|PIPESTATUS)$/
-
-/** The environment as a shell can set it, with the command that sets the rest of it inside the image. */
-const surroundings = (run: LaunchedCommand) => {
-  const variables = Object.entries({ ...run.env, PWD: run.cwd })
-  const isPlain = (name: string) => shellName.test(name) && !obeyedByLoader.test(name) && !heldByShell.test(name)
-  const plain = variables.filter(([name]) => isPlain(name))
-  const held = variables.filter(([name]) => !isPlain(name))
-  const command =
-    held.length === 0
-      ? run.command
-      : ["/usr/bin/env", ...held.map(([name, value]) => `${name}=${value}`), ...run.command]
-  return {
-    command,
-    exports: [
-      "unset PATH LC_ALL LIBMOUNT_FORCE_MOUNT2 PWD OLDPWD SHLVL",
-      ...plain.map(([name, value]) => `export ${name}=${quote(value)}`)
-    ].join("\n  ")
-  }
-}
-
-const withoutPrivileges = [
-  "--no-new-privs",
-  "--inh-caps=-all",
-  "--ambient-caps=-all",
-  `--bounding-set=-all,${capabilities.map((name) => `+${name}`).join(",")}`
-].join(" ")
-
-const identityOptions = (run: LaunchedCommand) => [
-  ...(run.gid !== 0 || run.uid !== 0 ? [`--setgid=${run.gid}`] : []),
-  ...(run.uid !== 0 ? [`--setuid=${run.uid}`] : [])
-]
+/** The program that becomes the command, in a process that is in the sandbox already. */
+const entry = (
+  run: Omit<LaunchedCommand, "hostname">,
+  { architecture }: LauncherPlace,
+  options: Pick<EntryProgram.EntryOptions, "entersRoot" | "becomes" | "closes">
+): Uint8Array =>
+  EntryProgram.make(architecture, {
+    ...run,
+    ...options,
+    capabilities: Object.values(capabilities),
+    filter: SeccompFilter.make(architecture)
+  })
 
 /**
  * The launcher that uses util-linux alone.
@@ -220,16 +196,13 @@ const identityOptions = (run: LaunchedCommand) => [
  */
 export const utilLinux: Launcher = {
   name: "util-linux",
-  tools: ["unshare", "setpriv", "setsid", "nsenter", "cp"],
+  tools: ["unshare", "setpriv", "nsenter", "cp"],
   optional: ["ip", "ifconfig", "hostname"],
   pid: undefined,
   files: (run, place, tools) => {
-    const { command, exports } = surroundings(run)
     const tool = (name: string) => quote(tools.get(name) ?? name)
-    const renames = place.ownership === "single" && (run.uid !== 0 || run.gid !== 0)
-    const enter = renames
-      ? `${tool("nsenter")} "--user=./proc/$holder/ns/user" --root=. --preserve-credentials --`
-      : `${tool("unshare")} --root=. ${words([`--wd=${run.cwd}`, ...identityOptions(run)])} --`
+    const changes = run.uid !== 0 || run.gid !== 0
+    const renames = place.ownership === "single" && changes
     const loopback = tools.has("ip")
       ? `${tool("ip")} link set lo up`
       : tools.has("ifconfig")
@@ -238,7 +211,7 @@ export const utilLinux: Launcher = {
     return {
       launch: `launch() {
   unshare --mount --pid --ipc --uts --net --cgroup --fork --propagation private -- \\
-    sh ${words([place.inner])} "$slot" ${words([place.mountPoint, place.skeleton, place.table])} "$here" \\
+    sh ${words([place.inner])} "$slot" ${words([place.mountPoint, place.skeleton, place.table])} \\
     >"$slot/out" 2>"$slot/err" 3>&-
   code=$?
   [ ! -s "$slot/status" ] || fault='SetupFailed log'
@@ -250,43 +223,38 @@ export const utilLinux: Launcher = {
 name_host() { ${tools.has("hostname") ? `${tool("hostname")} ${quote(run.hostname)}` : ":"}; }
 take_identity() { ${renames ? `rename_id ${run.uid} ${run.gid}` : ":"}; }
 payload() {
-  ${renames ? 'cd -P "./$here" || exit 126' : ""}
-  ${exports}
-  exec ${tool("setsid")} ${tool("setpriv")} ${withoutPrivileges} -- \\
-    ${enter} ${words(command)}
+  exec 5<"$slot/entry"
+  exec ${renames ? `${tool("nsenter")} "--user=./proc/$holder/ns/user" --root=. --preserve-credentials -- /proc/self/fd/5` : '"$slot/entry"'}
 }
 `,
-      args: ""
+      args: "",
+      entry: entry(run, place, { entersRoot: !renames, becomes: changes && !renames, closes: 5 })
     }
   }
 }
 
 /**
- * The file of a process that is started in a sandbox which is there already, whatever launcher made it; `input` is
- * where its standard input comes from. It is read in the slot's namespaces.
+ * What starts a process in a sandbox which is there already, whatever launcher made it: text that a shell in the
+ * slot's namespaces reads, and the program that this shell becomes. `input` is where the standard input comes from.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const enter = (
-  run: LaunchedCommand,
+  run: Omit<LaunchedCommand, "hostname">,
   place: LauncherPlace,
   launcher: LauncherName,
   tools: ReadonlyMap<string, string>,
   input: string
-): string => {
-  const { command, exports } = surroundings(run)
-  const tool = (name: (typeof enterTools)[number]) => quote(tools.get(name) ?? name)
-  return `launcher=${launcher} directory=${quote(run.cwd)} input=${input}
+): { readonly script: string; readonly entry: Uint8Array } => ({
+  script: `launcher=${launcher} directory=${quote(run.cwd)} input=${quote(input)}
 enter() {
-  ${exports}
-  exec ${tool("nsenter")} "--target=$init" --mount --uts --ipc --net --cgroup --pid $join \\
-    ${quote(`--root=${place.programs}`)} "--wd=$root" -- \\
-    ${tool("setsid")} ${tool("setpriv")} ${withoutPrivileges} -- \\
-    ${tool("unshare")} --root=. ${words([`--wd=${run.cwd}`, ...identityOptions(run)])} -- ${words(command)}
+  exec ${quote(tools.get("nsenter") ?? "nsenter")} "--target=$init" --mount --uts --ipc --net --cgroup --pid $join -- \\
+    /proc/self/fd/5
 }
-`
-}
+`,
+  entry: entry(run, place, { entersRoot: false, becomes: run.uid !== 0 || run.gid !== 0, closes: 5 })
+})
 
 /**
  * The launchers there are, strongest first.

@@ -16,10 +16,12 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as ElfFile from "./internal/elfFile.js"
 import * as SlotScript from "./internal/slotScript.js"
 import * as SystemTool from "./internal/systemTool.js"
 import type { LauncherPlace } from "./Launcher.js"
 import * as SandboxError from "./SandboxError.js"
+import * as SeccompFilter from "./SeccompFilter.js"
 
 /**
  * The first of the host's ids that the ids of images are stored as, where the engine runs as root.
@@ -180,9 +182,6 @@ const holdUserNamespace = Effect.gen(function* () {
   )
 )
 
-// What a system's programs and their libraries are in, and nothing else.
-const programFolders = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "nix", "gnu"]
-
 const devices = ["null", "zero", "mapped", "random", "urandom", "tty"]
 
 const links: ReadonlyArray<readonly [name: string, target: string]> = [
@@ -227,6 +226,14 @@ export const make = Effect.fn("MountNamespace.make")(function* (
 > {
   const fs = yield* FileSystem.FileSystem
   const executor = yield* CommandExecutor.CommandExecutor
+  const architecture: string = process.arch
+  if (!ElfFile.isKnown(architecture)) {
+    return yield* SandboxError.make(
+      "SetupFailed",
+      `sandboxes are made on x64 and arm64 only, this is ${architecture}`,
+      "Use a machine of one of these, or the hosted service."
+    )
+  }
   const data = yield* Effect.mapError(fs.realPath(options.directory), refuse("the data folder"))
   yield* Effect.catchTags(ensurePrivate(fs), {
     BadArgument: (error) => Effect.fail(refuse("the mount namespace")(error)),
@@ -314,24 +321,13 @@ export const make = Effect.fn("MountNamespace.make")(function* (
     ] as const) {
       yield* fs.writeFileString(`${root}/${name}`, script)
     }
-    for (const name of ["mounts", "slot", "inner", "enter", "signal"]) {
+    yield* fs.writeFile(`${root}/filter`, SeccompFilter.make(architecture))
+    for (const name of ["filter", "mounts", "slot", "inner", "enter", "signal"]) {
       yield* fs.chmod(`${root}/${name}`, 0o644)
     }
   }).pipe(Effect.mapError(refuse("the folders of the sandboxes")))
   for (const name of bound) {
     yield* must("a bind mount of the data folder", "mount", "-n", "--rbind", `${data}/${name}`, `${root}/${name}`)
-  }
-
-  const programs = `${root}/x`
-  yield* fs.makeDirectory(programs, { mode: 0o755 }).pipe(Effect.mapError(refuse("the folder of programs")))
-  for (const name of programFolders) {
-    const link = yield* Effect.option(fs.readLink(`/${name}`))
-    if (Option.isSome(link)) {
-      yield* Effect.mapError(fs.symlink(link.value, `${programs}/${name}`), refuse("the folder of programs"))
-    } else if (yield* Effect.orElseSucceed(fs.exists(`/${name}`), () => false)) {
-      yield* Effect.mapError(fs.makeDirectory(`${programs}/${name}`), refuse("the folder of programs"))
-      yield* must("a bind mount of the programs", "mount", "-n", "--rbind", `/${name}`, `${programs}/${name}`)
-    }
   }
 
   const names = new Map(
@@ -355,7 +351,8 @@ export const make = Effect.fn("MountNamespace.make")(function* (
       inner: `${root}/inner`,
       skeleton,
       table: `${root}/mounts`,
-      programs,
+      filter: `${root}/filter`,
+      architecture,
       ownership
     }
   }

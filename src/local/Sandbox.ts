@@ -246,8 +246,7 @@ export const make = Effect.fn("Sandbox.make")(function* (
         stdin: running.stdin,
         signal: (number: number) => SlotVisit.signal(running.visit, launcher.name, "", number),
         enter: Effect.fnUntraced(function* (visitor: VisitorSpec) {
-          const command = { ...visitor, hostname: run.hostname }
-          yield* SpecCheck.checkCommand(command)
+          yield* SpecCheck.checkCommand({ ...visitor, hostname: run.hostname })
           if (namespace.place.ownership === "single" && (visitor.uid !== 0 || visitor.gid !== 0)) {
             return yield* SandboxError.make(
               "InvalidSpec",
@@ -258,7 +257,7 @@ export const make = Effect.fn("Sandbox.make")(function* (
             running.visit,
             launcher.name,
             String(++visitors),
-            (input) => Launcher.enter(command, namespace.place, launcher.name, tools, Launcher.quote(input)),
+            (input) => Launcher.enter(visitor, namespace.place, launcher.name, tools, input),
             visitor.stdin
           )
         }),
@@ -276,18 +275,16 @@ export const make = Effect.fn("Sandbox.make")(function* (
         `${launcher.name} needs ${missing.join(" and ")}, not installed here`
       )
     }
-    const program = Probe.program(process.arch)
+    const program = Probe.program(namespace.place.architecture)
     const folder = yield* Effect.gen(function* () {
       const folder = yield* fs.makeTempDirectoryScoped({ directory: namespace.probes, prefix: "" })
       for (const path of [folder, `${folder}/root`, `${folder}/u`, `${folder}/w`]) {
         yield* path === folder ? Effect.void : fs.makeDirectory(path)
         yield* fs.chown(path, namespace.idShift, namespace.idShift)
       }
-      if (program !== undefined) {
-        yield* fs.writeFile(`${folder}/root${Probe.PROBE_PROGRAM}`, program)
-        yield* fs.chown(`${folder}/root${Probe.PROBE_PROGRAM}`, namespace.idShift, namespace.idShift)
-        yield* fs.chmod(`${folder}/root${Probe.PROBE_PROGRAM}`, 0o755)
-      }
+      yield* fs.writeFile(`${folder}/root${Probe.PROBE_PROGRAM}`, program)
+      yield* fs.chown(`${folder}/root${Probe.PROBE_PROGRAM}`, namespace.idShift, namespace.idShift)
+      yield* fs.chmod(`${folder}/root${Probe.PROBE_PROGRAM}`, 0o755)
       return folder
     }).pipe(Effect.mapError((error) => SandboxError.make("SetupFailed", `the folder of a probe: ${error.message}`)))
     const inside = Option.getOrElse(namespace.inside(folder), () => folder)
@@ -315,7 +312,7 @@ export const make = Effect.fn("Sandbox.make")(function* (
         `${launcher.name}: ${exit.left.detail} ${said.trim()}`.trimEnd()
       )
     }
-    return exit.right.code === (program === undefined ? 127 : Probe.PROBE_EXIT)
+    return exit.right.code === Probe.PROBE_EXIT
       ? tools
       : yield* SandboxError.make(
           "SetupFailed",

@@ -67,7 +67,7 @@ export interface Slot {
 }
 
 /** Written by the worker and by the slot; they exist from the start, with the owner that lets both write them. */
-const files = ["launch", "args", "inner", "stdin", "status", "pid", "death", "log", "byte"]
+const files = ["launch", "args", "inner", "entry", "stdin", "status", "pid", "death", "log", "byte"]
 
 const SIGKILL = 9
 
@@ -215,7 +215,9 @@ export const make = (
             files,
             (name) =>
               Effect.zipRight(
-                fs.writeFileString(`${folder}/${name}`, name === "byte" ? "1\n" : ""),
+                fs.writeFileString(`${folder}/${name}`, name === "byte" ? "1\n" : "", {
+                  mode: name === "entry" ? 0o755 : 0o644
+                }),
                 own(`${folder}/${name}`)
               ),
             { concurrency: "unbounded", discard: true }
@@ -282,6 +284,7 @@ export const make = (
           try: () => {
             Fs.writeFileSync(`${folder}/launch`, `${input}\n${run.launch}`)
             if (run.inner !== "") Fs.writeFileSync(`${folder}/inner`, run.inner)
+            if (run.entry !== undefined) Fs.writeFileSync(`${folder}/entry`, run.entry)
             if (run.args !== "") Fs.writeFileSync(`${folder}/args`, run.args)
           },
           catch: (cause) => ({ message: String(cause) })

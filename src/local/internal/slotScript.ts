@@ -140,6 +140,7 @@ while read -r go; do
   # Secrets, and memory.
   : >"$slot/args"
   : >"$slot/inner"
+  : >"$slot/entry"
   : >"$slot/stdin"
   : >"$slot/status"
   : >"$slot/pid"
@@ -153,11 +154,10 @@ done
  * it, and ends with the payload's status. It keeps more capabilities than the payload has, so that the payload cannot
  * look into it.
  *
- * Arguments: the slot's folder, the mountpoint, the folder of the skeleton of /dev, the table of mounts, and the
- * working directory with its links resolved.
+ * Arguments: the slot's folder, the mountpoint, the folder of the skeleton of /dev, and the table of mounts.
  */
 export const inner = `
-slot=$1 mountpoint=$2 skeleton=$3 table=$4 here=$5
+slot=$1 mountpoint=$2 skeleton=$3 table=$4
 read -r init rest </proc/self/stat
 . "$slot/inner"
 # A user namespace of one renamed id, held by a process of the sandbox: the payload can enter it after it has lost
@@ -217,8 +217,8 @@ find_sandbox() {
 /**
  * Starts one more process in the sandbox of a slot's run, from the slot's namespaces, and becomes it.
  *
- * Its root on the way is a folder with nothing but the system's programs: for an instant a process of the sandbox may
- * look at it. Arguments: the slot's folder, the prefix of this process's files, the mountpoint. Standard input: a line
+ * It joins the namespaces with all capabilities of the sandbox's root, which no payload has: none may look into it.
+ * The entry program is found by its descriptor, since its path leads nowhere in there. Arguments: the slot's folder, the prefix of this process's files, the mountpoint. Standard input: a line
  * to go on. Descriptor 3: `made` when the pipes are there, then `start`, or `fault REASON TEXT`.
  */
 export const enter = `
@@ -240,7 +240,7 @@ join=
 printf '%s\\n' "$$" >"$process.pid"
 exec <"$input" >"$process.out" 2>"$process.err"
 printf 'start\\n' >&3
-exec 3>&-
+exec 3>&- 5<"$process.entry"
 enter
 `
 

@@ -153,7 +153,7 @@ export const enter = (
   options: VisitOptions,
   launcher: string,
   name: string,
-  script: (input: string) => string,
+  files: (input: string) => { readonly script: string; readonly entry: Uint8Array },
   stdin: StdinSource
 ): Effect.Effect<Visit, SandboxError.SandboxError, Scope.Scope> =>
   Effect.gen(function* () {
@@ -162,11 +162,13 @@ export const enter = (
     yield* Effect.acquireRelease(
       Effect.try({
         try: () => {
-          const write = (path: string, content: string | Uint8Array) => {
-            Fs.writeFileSync(path, content, { mode: 0o600 })
+          const write = (path: string, content: string | Uint8Array, mode = 0o600) => {
+            Fs.writeFileSync(path, content, { mode })
             Fs.chownSync(path, options.idShift, options.idShift)
           }
-          write(prefix, script(input))
+          const { entry, script } = files(input)
+          write(prefix, script)
+          write(`${prefix}.entry`, entry, 0o755)
           write(`${prefix}.pid`, "")
           if (stdin instanceof Uint8Array) write(`${prefix}.stdin`, stdin)
         },
@@ -174,7 +176,7 @@ export const enter = (
       }),
       () =>
         Effect.sync(() => {
-          for (const end of ["", ".pid", ".stdin", ".in", ".out", ".err"]) {
+          for (const end of ["", ".entry", ".pid", ".stdin", ".in", ".out", ".err"]) {
             Fs.rmSync(prefix + end, { force: true })
           }
         })
