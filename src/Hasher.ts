@@ -62,7 +62,6 @@ const turnBytes = 1_048_576
  * ```ts
  * import { Hasher } from "effect-contree"
  * import { Effect, Stream } from "effect"
- * import * as assert from "node:assert"
  *
  * const digest = Effect.runSync(Hasher.sha256(Stream.make(new TextEncoder().encode("abc"))))
  *

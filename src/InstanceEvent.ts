@@ -84,7 +84,6 @@ export const isCompletion = (event: InstanceEvent): event is Tagged<"Completion"
  * ```ts
  * import { InstanceEvent, type Operation } from "effect-contree"
  * import { Chunk, DateTime, Effect, Stream } from "effect"
- * import * as assert from "node:assert"
  *
  * const piece = (id: number, bytes: Array<number>): InstanceEvent.InstanceEvent => ({
  *   _tag: "Stdout",

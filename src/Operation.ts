@@ -78,7 +78,6 @@ const decodeId = Schema.decodeEither(OperationId)
  * ```ts
  * import { Operation } from "effect-contree"
  * import { Either } from "effect"
- * import * as assert from "node:assert"
  *
  * assert.ok(Either.isRight(Operation.idFromString(" 1F0E6679-7425-40de-944b-e07fc1f90ae7\n")))
  * assert.ok(Either.isLeft(Operation.idFromString("latest")))

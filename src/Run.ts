@@ -245,7 +245,6 @@ export const tail: {
  * @example
  * ```ts
  * import { Run } from "effect-contree"
- * import * as assert from "node:assert"
  *
  * const output = new Run.Output({ bytes: new TextEncoder().encode("0123456789"), truncated: false })
  *

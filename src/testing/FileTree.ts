@@ -306,7 +306,12 @@ export const walkFrom = (entry: Entry, path = ""): ReadonlyArray<readonly [path:
   ...(entry._tag === "Folder" ? sorted(entry).flatMap(([name, below]) => walkFrom(below, `${path}/${name}`)) : [])
 ]
 
-/** How many bytes the files of a tree have that another tree does not share with it. */
+/**
+ * How many bytes the files of a tree have that another tree does not share with it.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
 export const bytesAdded = (entry: Entry, before: Option.Option<Entry>): number => {
   if (Option.isSome(before) && before.value === entry) return 0
   if (entry._tag !== "Folder") return sizeOf(entry)
