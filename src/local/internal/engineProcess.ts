@@ -56,19 +56,23 @@ export const start = Effect.fn("EngineProcess.start")(function* (
   const line = yield* Effect.orDie(Schema.encode(WorkerSettings)(settings))
   const program = yield* findProgram
   const stop = yield* Deferred.make<void>()
+  const gone = yield* Deferred.make<void>()
   const [file, ...args] = yield* Effect.mapError(
     MountNamespace.command(process.execPath, [program]),
     (error) => new EngineError({ detail: error.message, suggestion: doctor })
   )
-  yield* Effect.addFinalizer(() => Deferred.succeed(stop, undefined))
+  yield* Effect.addFinalizer(() =>
+    Effect.zipRight(Deferred.succeed(stop, undefined), Deferred.succeed(gone, undefined))
+  )
   const worker = yield* Command.make(file, ...args).pipe(
     Command.stdin(
       Stream.concatAll(
         Chunk.make(
           Stream.make(new TextEncoder().encode(`${line}\n`)),
           Stream.map(Stream.fromEffect(Deferred.await(stop)), () => new TextEncoder().encode(`${drainWord}\n`)),
-          // The end of the input would be the owner's own.
-          Stream.never
+          // The end of the input would be the owner's own. What writes it outlives the scope, and must not keep this
+          // process alive when the worker is gone.
+          Stream.drain(Stream.fromEffect(Deferred.await(gone)))
         )
       )
     ),
