@@ -150,6 +150,14 @@ export const checkTimeout = (
     ? rejected(`timeout: at most ${maxSeconds} seconds are allowed, got ${Duration.toSeconds(timeout)}`)
     : Effect.void
 
+/** Refuses paths at which no file can be; a relative one counts from the root. */
+export const checkFiles = (files: RunRequest["files"]): Effect.Effect<void, ApiFailure> => {
+  const path = Object.keys(files).find((path) => path.includes("\0") || /(^|\/)\.{0,2}$/.test(path))
+  return path === undefined
+    ? Effect.void
+    : rejected(`files: ${JSON.stringify(path)} is not the path of a file, such as /work/data.csv`)
+}
+
 const isVariableName = (name: string): boolean => name !== "" && !name.includes("=")
 
 /** Refuses what the system could not be given: texts end at their first NUL, names of variables at an `=`. */

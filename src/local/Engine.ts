@@ -33,12 +33,16 @@ import * as OciReference from "../OciReference.js"
 import type { DatabaseError } from "./Database.js"
 import { EventLog, type OperationLog } from "./EventLog.js"
 import type { EngineConfig } from "./EngineConfig.js"
+import { FileStore } from "./FileStore.js"
 import { ImageStore, type StoredImage } from "./ImageStore.js"
+import type { ImageView } from "./ImageView.js"
 import { Importer } from "./Importer.js"
 import * as Uuid from "../internal/uuid.js"
 import type { Instances } from "./Instances.js"
 import { Machine } from "./internal/machine.js"
+import type { PlacedFile } from "./internal/placedFiles.js"
 import { LayerStore } from "./LayerStore.js"
+import { ID_COUNT, type MountNamespace } from "./MountNamespace.js"
 import { OperationStore, type Outcome, StoredOperation } from "./OperationStore.js"
 import * as Runner from "./Runner.js"
 import type { Sandbox } from "./Sandbox.js"
@@ -93,11 +97,14 @@ const reject = (status: 400 | 404 | 409, error: string) => new ApiFailure({ stat
 
 type Requirements =
   | EventLog
+  | FileStore
   | ImageStore
+  | ImageView
   | Importer
   | Instances
   | LayerStore
   | Machine
+  | MountNamespace
   | OperationStore
   | Sandbox
   | Scheduler
@@ -115,13 +122,6 @@ class Cancelled {
   readonly _tag = "Cancelled"
 }
 
-const checkRun = (request: SpawnRequest): Effect.Effect<void, ApiFailure> => {
-  if (Object.keys(request.files ?? {}).length > 0) {
-    return reject(400, "files: this engine has no uploaded files; write them in the command or by its stdin")
-  }
-  return RunRequest.checkProcess(request)
-}
-
 /**
  * Makes the engine. Its operations end with the scope.
  *
@@ -131,13 +131,16 @@ const checkRun = (request: SpawnRequest): Effect.Effect<void, ApiFailure> => {
 export const make = Effect.fnUntraced(function* (
   config: EngineConfig
 ): Effect.fn.Return<Engine.Service, DatabaseError, Requirements | Scope.Scope> {
+  const files = yield* FileStore
   const images = yield* ImageStore
   const importer = yield* Importer
   const layers = yield* LayerStore
   const operations = yield* OperationStore
   const scheduler = yield* Scheduler
   const squasher = yield* Squasher
-  const context = yield* Effect.context<ImageStore | Instances | LayerStore | Machine | Sandbox>()
+  const context = yield* Effect.context<
+    ImageStore | ImageView | Instances | LayerStore | Machine | MountNamespace | Sandbox
+  >()
   const logs = yield* EventLog
   const machine = yield* Machine
   const fibers = yield* FiberMap.make<OperationId>()
@@ -201,9 +204,10 @@ export const make = Effect.fnUntraced(function* (
     operation: StoredOperation,
     image: StoredImage,
     request: RunRequest.RunRequest,
+    placed: ReadonlyArray<PlacedFile>,
     log: OperationLog
   ) {
-    const { kept, result } = yield* Runner.run(operation.id, image, request, log, {
+    const { kept, result } = yield* Runner.run(operation.id, image, request, placed, log, {
       onStart: operations.started(operation.id),
       keep: (chain) =>
         storeImage(operation, {
@@ -383,10 +387,11 @@ export const make = Effect.fnUntraced(function* (
   })
 
   const startRun = Effect.fn("Engine.startRun")(function* (project: string, request: SpawnRequest) {
-    yield* checkRun(request)
+    yield* RunRequest.checkProcess(request)
     const image = yield* findImage(project, request.image)
     yield* RunRequest.checkTimeout(request.timeout, config.maxRunTimeoutSeconds)
     const run = RunRequest.make(request, image.id, config)
+    const placed = yield* findFiles(project, run.files)
     const operation = yield* newOperation({
       project,
       kind: "instance",
@@ -394,7 +399,10 @@ export const make = Effect.fnUntraced(function* (
       metadata: { ...RunRequest.toWire(run), result: null }
     })
     return yield* begin(operation, "run", (log) =>
-      Effect.provide(Effect.zipRight(squasher.ensureMountable(image), runCommand(operation, image, run, log)), context)
+      Effect.provide(
+        Effect.zipRight(squasher.ensureMountable(image), runCommand(operation, image, run, placed, log)),
+        context
+      )
     )
   })
 
@@ -409,6 +417,22 @@ export const make = Effect.fnUntraced(function* (
       reject(400, `image: ${JSON.stringify(name)} is neither a UUID nor tag:<tag>`)
     )
     return yield* Effect.mapError(yield* images.byId(project, id), () => reject(404, `There is no image ${id}`))
+  })
+
+  /** Where the contents of a request's files are. */
+  const findFiles = Effect.fnUntraced(function* (project: string, wanted: RunRequest.RunRequest["files"]) {
+    yield* RunRequest.checkFiles(wanted)
+    return yield* Effect.forEach(Object.entries(wanted), ([path, { gid = 0, id, mode = 0o644, uid = 0 }]) =>
+      Effect.gen(function* () {
+        const file = yield* files.byId(project, id)
+        if (Option.isNone(file)) return yield* reject(400, `files: there is no uploaded file ${id}`)
+        const unfit = [uid, gid].find((owner) => owner >= ID_COUNT)
+        if (unfit !== undefined) {
+          return yield* reject(400, `files: ${unfit} is no id of an image, use one from 0 to ${ID_COUNT - 1}`)
+        }
+        return { path, content: files.path(file.value), uid, gid, mode } satisfies PlacedFile
+      })
+    )
   })
 
   const ended = (id: OperationId) =>

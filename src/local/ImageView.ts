@@ -21,7 +21,7 @@ import * as OwnerNames from "./internal/ownerNames.js"
 import * as Tree from "./internal/overlayFileSystem.js"
 import type { Chain, LayerStore } from "./LayerStore.js"
 import type * as LayerStoreError from "./LayerStoreError.js"
-import { MountNamespace } from "./MountNamespace.js"
+import { ID_COUNT, MountNamespace } from "./MountNamespace.js"
 import * as OverlayMount from "./OverlayMount.js"
 
 /**
@@ -86,8 +86,7 @@ export declare namespace ImageView {
 /** Of the mounts that nobody reads, the latest are kept. */
 const CAPACITY = 64
 
-/** The ids of an image; others are shown as the kernel shows them in a sandbox. */
-const ID_COUNT = 65_536
+/** The owner of what no id of an image owns, as the kernel shows it in a sandbox. */
 const NOBODY = 65_534
 
 /**

@@ -31,7 +31,13 @@ import * as SeccompFilter from "./SeccompFilter.js"
  */
 export const ID_SHIFT = 100_000
 
-const ID_COUNT = 65_536
+/**
+ * How many ids an image has: files and processes have one below this.
+ *
+ * @since 0.1.0
+ * @category configuration
+ */
+export const ID_COUNT = 65_536
 
 /**
  * Service of the worker's mount namespace.

@@ -16,12 +16,16 @@ import { Instances } from "./Instances.js"
 import * as LiveInstance from "./internal/liveInstance.js"
 import type { ProcessEnd } from "./internal/liveProcess.js"
 import { Machine } from "./internal/machine.js"
+import * as PlacedFiles from "./internal/placedFiles.js"
+import type { PlacedFile } from "./internal/placedFiles.js"
 import * as ProcessOutput from "./internal/processOutput.js"
 import * as RunRequest from "../internal/runRequest.js"
 import { ImageStore, type StoredImage } from "./ImageStore.js"
-import type { Chain } from "./LayerStore.js"
+import { ImageView } from "./ImageView.js"
+import type { Chain, Run } from "./LayerStore.js"
 import { LayerStore } from "./LayerStore.js"
 import type { LayerStoreError } from "./LayerStoreError.js"
+import { MountNamespace } from "./MountNamespace.js"
 import { Sandbox } from "./Sandbox.js"
 import type { SandboxError } from "./SandboxError.js"
 
@@ -72,6 +76,20 @@ const shutdown = (reason: string): Effect.Effect<EventBody> =>
     data: { stoppedAt: Option.some(DateTime.unsafeMake(now)), reason }
   }))
 
+const placeFiles = (chain: Chain, { upper }: Run, files: ReadonlyArray<PlacedFile>) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { idShift, ownership } = yield* MountNamespace
+      const image = yield* Effect.flatMap(ImageView, (views) => views.open(chain))
+      yield* PlacedFiles.place({
+        image: image.root,
+        upper,
+        idShift: ownership === "single" ? undefined : idShift,
+        files
+      })
+    })
+  )
+
 /**
  * Runs the command and gives its result; its events go to the log. Interruption ends the command and leaves nothing
  * behind.
@@ -83,12 +101,13 @@ export const run = Effect.fn("Runner.run")(function* <A, E>(
   id: OperationId,
   image: StoredImage,
   request: RunRequest.RunRequest,
+  placed: ReadonlyArray<PlacedFile>,
   log: OperationLog,
   steps: Steps<A, E>
 ): Effect.fn.Return<
   RunResult<A>,
   E | SandboxError | LayerStoreError,
-  ImageStore | Instances | LayerStore | Machine | Sandbox
+  ImageStore | ImageView | Instances | LayerStore | Machine | MountNamespace | Sandbox
 > {
   const images = yield* ImageStore
   const instances = yield* Instances
@@ -102,6 +121,7 @@ export const run = Effect.fn("Runner.run")(function* <A, E>(
   return yield* Effect.scoped(
     Effect.gen(function* () {
       const folder = yield* layers.newRun(chain[0])
+      if (placed.length > 0) yield* placeFiles(chain, folder, placed)
       const result = yield* Effect.scoped(
         Effect.gen(function* () {
           const sandbox = yield* sandboxes.start({

@@ -12,6 +12,7 @@ import { keptRuns } from "./keptRuns.js"
 import { listings } from "./listings.js"
 import { machine } from "./machine.js"
 import { operations } from "./operations.js"
+import { placedFiles } from "./placedFiles.js"
 import { reading } from "./reading.js"
 import { rejections } from "./rejections.js"
 import { tags } from "./tags.js"
@@ -33,6 +34,7 @@ const behaviour = (it: It) => {
   interruption(it)
   rejections(it)
   uploads(it)
+  placedFiles(it)
   reading(it)
   events(it)
 }

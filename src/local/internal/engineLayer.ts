@@ -94,7 +94,7 @@ export const layer = (config: EngineConfig, keep: ReadonlyArray<string>) => {
     Layer.provideMerge(
       LayerStore.layer({ directory, known: ImageStore.knownLayers, durable: config.durability === "power" })
     ),
-    Layer.provide(MountNamespace.layer({ directory, keep })),
+    Layer.provideMerge(MountNamespace.layer({ directory, keep })),
     // First of all: it says when another engine works on the folder, before that one's files are touched.
     Layer.provideMerge(Database.layer(directory, { durability: config.durability }))
   )

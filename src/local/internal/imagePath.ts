@@ -19,14 +19,16 @@ export interface Place {
 }
 
 /** As the kernel's own limit. */
-const MAX_LINKS = 40
+export const MAX_LINKS = 40
 
 /** What a name with bytes beyond UTF-8 is shown with. */
 const REPLACEMENT = "\uFFFD"
 
-const parts = (path: string): Array<string> => path.split("/").filter((part) => part !== "" && part !== ".")
+/** The parts of a path that are to be walked. */
+export const parts = (path: string): Array<string> => path.split("/").filter((part) => part !== "" && part !== ".")
 
-const isMissing = (error: LayerStoreError.LayerStoreError) =>
+/** Whether there is nothing at a path. */
+export const isMissing = (error: LayerStoreError.LayerStoreError) =>
   error.code === "ENOENT" || error.code === "ENOTDIR" || error.code === "ENAMETOOLONG"
 
 /** The path that a request names, in its shortest form; `..` is left to the look-up, since links come first. */

@@ -148,6 +148,14 @@ export const makePrivate = (path: BytePath): Effect.Effect<void, LayerStoreError
 export const link = (from: BytePath, to: BytePath): Effect.Effect<void, LayerStoreError.LayerStoreError> =>
   call("link", to, (p, done) => Fs.link(toBuffer(from), p, (error) => done(error, undefined)))
 
+/** Copies a regular file; where the file system can, both share their blocks until one of them is written to. */
+export const copyFile = (from: BytePath, to: BytePath): Effect.Effect<void, LayerStoreError.LayerStoreError> =>
+  call("copy to", to, (p, done) =>
+    Fs.copyFile(toBuffer(from), p, Fs.constants.COPYFILE_EXCL | Fs.constants.COPYFILE_FICLONE, (error) =>
+      done(error, undefined)
+    )
+  )
+
 export const rename = (from: BytePath, to: BytePath): Effect.Effect<void, LayerStoreError.LayerStoreError> =>
   call("rename", from, (p, done) => Fs.rename(p, toBuffer(to), (error) => done(error, undefined)))
 
@@ -211,20 +219,26 @@ export const attributesOf = (stats: Stats): Attributes => ({
   mtimeMs: stats.mtimeMs
 })
 
-/** Sets them on a directory: the owner first, since a new one may clear bits of the mode. */
+/** Sets owner and mode of a directory or file: the owner first, since a new one may clear bits of the mode. */
+export const setOwnerAndMode = (
+  path: BytePath,
+  { gid, mode, uid }: Omit<Attributes, "mtimeMs">
+): Effect.Effect<void, LayerStoreError.LayerStoreError> =>
+  Effect.zipRight(
+    call("set owner of", path, (p, done) => Fs.lchown(p, uid, gid, (error) => done(error, undefined))),
+    call("set mode of", path, (p, done) => Fs.chmod(p, mode, (error) => done(error, undefined)))
+  )
+
+/** Sets them on a directory. */
 export const setAttributes = (
   directory: BytePath,
-  { gid, mode, mtimeMs, uid }: Attributes
+  attributes: Attributes
 ): Effect.Effect<void, LayerStoreError.LayerStoreError> => {
   // Node cuts off below the microsecond: half of one more, or a time would go back at every copy.
-  const seconds = mtimeMs / 1000 + 5e-7
-  return Effect.all(
-    [
-      call("set owner of", directory, (p, done) => Fs.lchown(p, uid, gid, (error) => done(error, undefined))),
-      call("set mode of", directory, (p, done) => Fs.chmod(p, mode, (error) => done(error, undefined))),
-      call("set time of", directory, (p, done) => Fs.utimes(p, seconds, seconds, (error) => done(error, undefined)))
-    ],
-    { discard: true }
+  const seconds = attributes.mtimeMs / 1000 + 5e-7
+  return Effect.zipRight(
+    setOwnerAndMode(directory, attributes),
+    call("set time of", directory, (p, done) => Fs.utimes(p, seconds, seconds, (error) => done(error, undefined)))
   )
 }
 

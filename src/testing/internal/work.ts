@@ -4,6 +4,7 @@ import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Ref from "effect/Ref"
@@ -127,6 +128,9 @@ export const make = Effect.fnUntraced(function* (parts: {
     for (const [path, placed] of Object.entries(request.files ?? {})) {
       const file = Library.fileById(yield* Ref.get(library), placed.id)
       if (Option.isNone(file)) continue
+      if (Either.getOrUndefined(FileTree.get(tree, path))?._tag === "Folder") {
+        return yield* new FileTree.FileError({ code: "EISDIR", path })
+      }
       tree = yield* FileTree.set(
         tree,
         path,
@@ -248,10 +252,8 @@ export const make = Effect.fnUntraced(function* (parts: {
     const known = yield* Ref.get(library)
     const image = yield* Library.imageByName(known, request.image)
     yield* RunRequest.checkTimeout(request.timeout, limits.maxRunTimeoutSeconds)
-    for (const [path, { id }] of Object.entries(request.files ?? {})) {
-      if (!path.startsWith("/") || path.includes("\0")) {
-        return yield* refuse(400, `files: ${JSON.stringify(path)} is not absolute`)
-      }
+    yield* RunRequest.checkFiles(request.files ?? {})
+    for (const { id } of Object.values(request.files ?? {})) {
       if (Option.isNone(Library.fileById(known, id))) return yield* refuse(400, `files: there is no file ${id}`)
     }
     const filled = RunRequest.make(request, image.id, limits)
