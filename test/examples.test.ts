@@ -33,6 +33,19 @@ const keyLines: Readonly<Record<string, ReadonlyArray<RegExp>>> = {
     /^the watcher saw exit code 3$/m,
     /^the owner saw exit code 3 after /m
   ],
+  "files-and-reading.ts": [
+    /^placed: \/app\/README \/app\/count\.sh \/app\/data\/words\.txt \/app\/large$/m,
+    /^the same content is the same file: true$/m,
+    /^lines: 3$/m,
+    /^entries: README \(file, 17\), count\.sh \(file, 45\), data \(directory, \d+\), large \(file, 10485760\), lines\.txt/m,
+    /^bytes below \/app: 10485838$/m,
+    /^a log file is there: false$/m,
+    /^too large: FileTooLarge$/m,
+    /^\/app\/README:1: TODO: write more$/m,
+    /^\/app\/data\/words\.txt:2: two$/m,
+    /^\/app\/data\/words\.txt:3: three$/m,
+    /^downloaded 3, extracted 5 files$/m
+  ],
   "working-with-images.ts": [
     /^four fetches, 1 import\(s\): (\S+) is \1$/m,
     /^importFrom: 2 import\(s\) now, same image: true$/m,

@@ -30,7 +30,10 @@ export const placedFiles = (it: It) => {
         const command = Command.shell("cat /etc/motd /new/deep/text; echo more >> /etc/motd").pipe(
           Command.files({
             "/etc/motd": "hello\n",
-            "/new/deep/text": FileUpload.fromText("deep\n").pipe(FileUpload.mode(0o4750), FileUpload.owner({ uid: 7, gid: 8 })),
+            "/new/deep/text": FileUpload.fromText("deep\n").pipe(
+              FileUpload.mode(0o4750),
+              FileUpload.owner({ uid: 7, gid: 8 })
+            ),
             "/new/large": FileUpload.fromBytes(large)
           })
         )
@@ -38,8 +41,8 @@ export const placedFiles = (it: It) => {
         assert.strictEqual(run.stdout.text, "hello\ndeep\n")
         assert.strictEqual(yield* ImageFiles.readText(run.image, "/etc/motd"), "hello\nmore\n")
         assert.deepStrictEqual(yield* ImageFiles.readBytes(run.image, "/new/large"), large)
-        assert.deepInclude(yield* entry(run.image, "/new/deep", "text"), { uid: 7, gid: 8, mode: 0o104750 })
-        assert.deepInclude(yield* entry(run.image, "/new", "large"), { uid: 0, gid: 0, mode: 0o100644 })
+        assert.deepInclude(yield* entry(run.image, "/new/deep", "text"), { uid: 7, gid: 8, mode: 0o4750 })
+        assert.deepInclude(yield* entry(run.image, "/new", "large"), { uid: 0, gid: 0, mode: 0o644 })
         // What the image had beside them is still there.
         assert.isTrue(yield* ImageFiles.exists(run.image, "/etc/passwd"))
         // The same content again is as it was uploaded, whatever the first run made of its copy.

@@ -152,5 +152,64 @@ suite(engine, { excludeTestServices: true })("the engine", (it) => {
         assert.strictEqual((yield* request(look)).stdout, "0\n0\nlinuxkit\n0:0\n")
       })
     )
+
+    it.effect("files in folders that stay as they were, with what was removed from them still gone", () =>
+      Effect.gen(function* () {
+        const client = yield* ContreeClient
+        const made = yield* request({
+          command: `mkdir -p /own/deep /gone /shared; echo old > /own/deep/old; echo old > /gone/old; echo old > /shared/old
+            chown 7:8 /own; chmod 2710 /own; touch -d '2001-02-03 04:05:06' /own /own/deep`
+        })
+        const changed = yield* request({
+          image: made.image,
+          command:
+            "rm -r /gone; rm /shared/old; rm /own/deep/old; mkdir /own/deep/more; touch -d '2001-02-03 04:05:06' /own/deep"
+        })
+        const { id } = yield* client.files.upload(new TextEncoder().encode("placed\n"))
+        const { stdout } = yield* request({
+          image: changed.image,
+          files: {
+            "/own/deep/more/placed": { id },
+            "/own/deep/more/twice": { id, mode: 0o400 },
+            "own/deep//more/./twice": { id, mode: 0o600, uid: 3, gid: 4 },
+            "/gone/again/placed": { id, uid: 5, gid: 6 },
+            "/shared/placed": { id }
+          },
+          command: `stat -c '%n %a %u:%g' /own /own/deep/more/* /gone /gone/again; date -r /own +%Y; date -r /own/deep +%Y
+            ls /gone /shared; cat /own/deep/more/twice`
+        })
+        assert.deepStrictEqual(stdout.trim().split("\n"), [
+          "/own 2710 7:8",
+          "/own/deep/more/placed 644 0:0",
+          "/own/deep/more/twice 600 3:4",
+          "/gone 755 5:6",
+          "/gone/again 755 5:6",
+          "2001",
+          "2001",
+          "/gone:",
+          "again",
+          "",
+          "/shared:",
+          "placed",
+          "placed"
+        ])
+        for (const path of ["/proc/placed", "/dev/placed", "/shared/placed/below"]) {
+          const client = yield* ContreeClient
+          const operation = yield* client.instances.spawn({
+            image: changed.image,
+            command: "true",
+            files: path.endsWith("below") ? { "/shared/placed": { id }, [path]: { id } } : { [path]: { id } }
+          })
+          const over = yield* Operation.wait(operation).pipe(Effect.flip)
+          assert.include(over.message, path)
+        }
+        const beyond = client.instances.spawn({
+          image: changed.image,
+          command: "true",
+          files: { "/file": { id, uid: 65_536 } }
+        })
+        assert.include((yield* Effect.flip(beyond)).message, "65536")
+      })
+    )
   })
 })
