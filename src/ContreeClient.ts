@@ -573,6 +573,12 @@ export const make = Effect.fnUntraced(function* (
 /**
  * The service with explicit settings.
  *
+ * In a browser give `baseUrl` and `token` here, since a page has no environment, and `FetchHttpClient.layer`. A service
+ * of another origin must allow the page's: `effect-contree serve --cors-origin https://app.example`. One that allows no
+ * headers beyond its own needs `tracePropagation: false` (`traceparent`, `b3`) and `longPolling: false` (`Prefer`). A
+ * token in a page is known to whoever opens it. An upload of a `Stream` is held in memory there, as browsers do not
+ * send one over HTTP/1.1.
+ *
  * @example
  * ```ts
  * import { FetchHttpClient } from "@effect/platform"

@@ -5,10 +5,13 @@ import type * as Headers from "@effect/platform/Headers"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
-import * as Clock from "effect/Clock"
+import type * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { RequestError, RequestInfo } from "../ContreeError.js"
 import * as ContreeError from "../ContreeError.js"
@@ -65,6 +68,54 @@ export const stoodStill = (request: RequestInfo, what: string, after: Duration.D
     after
   })
 
+type Pull = Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<RequestError>>
+
+/**
+ * Limits how long each pull may take, and not how long the one who pulls takes in between. One fiber watches over all
+ * of them: a timer for each would cost more than the reading.
+ */
+const watched = (
+  pull: Pull,
+  limit: Duration.Duration,
+  stoodStill: () => RequestError
+): Effect.Effect<Pull, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const clock = yield* Effect.clock
+    const limitMillis = Duration.toMillis(limit)
+    let reading: Fiber.RuntimeFiber<Chunk.Chunk<Uint8Array>, Option.Option<RequestError>> | undefined
+    let since = 0
+    let isStill = false
+
+    const watch = Effect.gen(function* () {
+      while (true) {
+        const left = reading === undefined ? limitMillis : limitMillis - (clock.unsafeCurrentTimeMillis() - since)
+        if (left > 0) {
+          yield* Effect.sleep(left)
+          continue
+        }
+        isStill = true
+        return reading
+      }
+    })
+    yield* Effect.forkScoped(
+      Effect.flatMap(watch, (reading) => (reading === undefined ? Effect.void : Fiber.interruptFork(reading)))
+    )
+
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(Effect.forkDaemon(Effect.interruptible(pull)), (fiber) => {
+        reading = fiber
+        since = clock.unsafeCurrentTimeMillis()
+        return restore(Fiber.await(fiber)).pipe(
+          Effect.onInterrupt(() => Fiber.interrupt(fiber)),
+          Effect.flatMap((exit) => {
+            reading = undefined
+            return isStill && Exit.isInterrupted(exit) ? Effect.fail(Option.some(stoodStill())) : exit
+          })
+        )
+      })
+    )
+  })
+
 /**
  * The body of an answer as it comes. One that stands still longer than the limit, breaks off, or is shorter than it
  * was announced is a failure, never an end.
@@ -74,29 +125,38 @@ export const arriving = (options: {
   readonly request: RequestInfo
   readonly idleLimit: Duration.Duration
   readonly scrub: Scrub
-}): Stream.Stream<Uint8Array, RequestError> =>
-  Stream.suspend(() => {
-    const { idleLimit, request, response, scrub } = options
-    const expected = announced(response)
-    let came = 0
-    return response.stream.pipe(
-      Stream.catchAll((error) =>
-        error.reason === "EmptyBody" ? Stream.empty : Stream.fail(fromTransport(error, scrub))
-      ),
-      Stream.timeoutFail(() => stoodStill(request, "Nothing came of the answer's body", idleLimit), idleLimit),
-      Stream.mapChunks((chunk) => {
-        for (const bytes of chunk) came += bytes.byteLength
-        return chunk
-      }),
-      Stream.concat(
-        Stream.suspend(() =>
-          expected === undefined || came >= expected
-            ? Stream.empty
-            : Stream.fail(shortened(request, response.status, came, expected))
+}): Stream.Stream<Uint8Array, RequestError> => {
+  const { idleLimit, request, response, scrub } = options
+  return Stream.fromPull(
+    Effect.gen(function* () {
+      const expected = announced(response)
+      let came = 0
+      const pull = Effect.mapError(
+        yield* Stream.toPull(response.stream),
+        Option.flatMap((error) =>
+          error.reason === "EmptyBody" ? Option.none() : Option.some(fromTransport(error, scrub))
         )
       )
-    )
-  })
+      const next = yield* watched(pull, idleLimit, () =>
+        stoodStill(request, "Nothing came of the answer's body", idleLimit)
+      )
+      return Effect.matchEffect(next, {
+        onSuccess: (chunk) => {
+          for (const bytes of chunk) came += bytes.byteLength
+          return Effect.succeed(chunk)
+        },
+        onFailure: (end) =>
+          Effect.fail(
+            Option.orElse(end, () =>
+              expected === undefined || came >= expected
+                ? Option.none()
+                : Option.some(shortened(request, response.status, came, expected))
+            )
+          )
+      })
+    })
+  )
+}
 
 /** The slowest line that an upload is still waited for: about one megabit a second. */
 const slowestBytesPerSecond = 128 * 1024
@@ -130,16 +190,19 @@ export const withinLimits = <E>(options: {
     return Effect.timeoutFail(send(request), { duration: limit, onTimeout: () => noAnswer(limit) })
   }
   return Effect.gen(function* () {
-    const progress = { movedAt: yield* Clock.currentTimeMillis, sent: false }
-    const moved = Effect.map(Clock.currentTimeMillis, (now) => {
-      progress.movedAt = now
-    })
+    const clock = yield* Effect.clock
+    const progress = { movedAt: clock.unsafeCurrentTimeMillis(), sent: false }
+    const moved = () => {
+      progress.movedAt = clock.unsafeCurrentTimeMillis()
+    }
     const stream = body.stream.pipe(
-      Stream.chunks,
-      Stream.tap(() => moved),
-      Stream.flattenChunks,
+      Stream.mapChunks((chunk) => {
+        moved()
+        return chunk
+      }),
       Stream.onEnd(
-        Effect.andThen(moved, () => {
+        Effect.sync(() => {
+          moved()
           progress.sent = true
         })
       )
@@ -147,7 +210,7 @@ export const withinLimits = <E>(options: {
     const watch: Effect.Effect<never, RequestError> = Effect.gen(function* () {
       while (true) {
         const limit = progress.sent ? requestTimeout : idleLimit
-        const left = Duration.toMillis(limit) - ((yield* Clock.currentTimeMillis) - progress.movedAt)
+        const left = Duration.toMillis(limit) - (clock.unsafeCurrentTimeMillis() - progress.movedAt)
         if (left <= 0) {
           return yield* Effect.fail(
             progress.sent ? noAnswer(limit) : stoodStill(where, "The request's body did not move", limit)

@@ -16,6 +16,23 @@ const contentType = "application/octet-stream"
 export type Content<E> = Uint8Array | Stream.Stream<Uint8Array, E>
 
 /**
+ * Browsers send a body that is made on the way over HTTP/2 at most, and some send the text "[object ReadableStream]"
+ * instead. What has `XMLHttpRequest` is taken for one.
+ */
+const isBrowser = "XMLHttpRequest" in globalThis
+
+const together = (chunks: Iterable<Uint8Array>): Uint8Array => {
+  const all = [...chunks]
+  const bytes = new Uint8Array(all.reduce((length, piece) => length + piece.length, 0))
+  let at = 0
+  for (const piece of all) {
+    bytes.set(piece, at)
+    at += piece.length
+  }
+  return bytes
+}
+
+/**
  * Sends a content until it is there. A stream that may not give the same bytes again is sent again only while nothing
  * of it was taken.
  */
@@ -32,6 +49,9 @@ export const send = <A, E>(options: {
       return exchange(HttpClientRequest.bodyUint8Array(request, content, contentType)).pipe(
         retrySafely(repetition, "PUT")
       )
+    }
+    if (isBrowser) {
+      return Effect.flatMap(Stream.runCollect(content), (pieces) => send({ ...options, content: together(pieces) }))
     }
     const state = { taken: false, failure: Option.none<Cause.Cause<E>>() }
     const body = content.pipe(
