@@ -49,7 +49,7 @@ export interface RunRequest {
 export const defaultOutputLimitBytes = 1_048_576
 
 /** How much a run may write to its file system, when it does not say. */
-const defaultMaxLayerBytes = 12_884_901_888
+export const defaultMaxLayerBytes = 12_884_901_888
 
 const encodeFiles = Schema.encodeSync(Schema.Record({ key: Schema.String, value: PlacedFile }))
 

@@ -19,6 +19,7 @@ import { Machine } from "./internal/machine.js"
 import * as PlacedFiles from "./internal/placedFiles.js"
 import type { PlacedFile } from "./internal/placedFiles.js"
 import * as ProcessOutput from "./internal/processOutput.js"
+import * as WriteLimit from "./internal/writeLimit.js"
 import * as RunRequest from "../internal/runRequest.js"
 import { ImageStore, type StoredImage } from "./ImageStore.js"
 import { ImageView } from "./ImageView.js"
@@ -122,6 +123,7 @@ export const run = Effect.fn("Runner.run")(function* <A, E>(
     Effect.gen(function* () {
       const folder = yield* layers.newRun(chain[0])
       if (placed.length > 0) yield* placeFiles(chain, folder, placed)
+      const writeLimit = WriteLimit.make(folder.upper, request.maxLayerBytes)
       const result = yield* Effect.scoped(
         Effect.gen(function* () {
           const sandbox = yield* sandboxes.start({
@@ -158,7 +160,8 @@ export const run = Effect.fn("Runner.run")(function* <A, E>(
           const [ended] = yield* Effect.all(
             [exit, ProcessOutput.drain(sandbox.stdout, main.stdout), ProcessOutput.drain(sandbox.stderr, main.stderr)],
             { concurrency: "unbounded" }
-          )
+          ).pipe(Effect.raceFirst(writeLimit.watch))
+          yield* writeLimit.check
           yield* instance.end
           yield* log.append([
             main.ended({ ...ended, pid: sandbox.pid }),

@@ -8,7 +8,7 @@ import * as Schema from "effect/Schema"
 /**
  * What a program would tell apart: a tool that the machine lacks, a kernel or a configuration that refuses
  * namespaces or overlays, a run that no sandbox can carry out as it was asked, an image that no sandbox can be made
- * of, a sandbox that could not be set up, one that something outside has ended, and of a running one that it is not
+ * of, a sandbox that could not be set up, one that something outside has ended, a run that wrote more than it may, and of a running one that it is not
  * made yet or that what is asked for in it has ended.
  *
  * @since 0.1.0
@@ -21,6 +21,7 @@ export const SandboxErrorReason = Schema.Literal(
   "UnusableImage",
   "SetupFailed",
   "Died",
+  "DiskLimit",
   "NotReady",
   "Gone"
 )
@@ -40,6 +41,7 @@ const suggestions: Record<SandboxErrorReason, string> = {
   UnusableImage: "Import another image, or repair this one's root folder.",
   SetupFailed: "Run it again; if it persists, `effect-contree doctor` tries out every part of a sandbox.",
   Died: "Look whether the machine ran out of memory (`dmesg`), then run it again.",
+  DiskLimit: "Write less, or raise the limit of the run.",
   NotReady: "Try again in a moment.",
   Gone: "Look at its result."
 }

@@ -211,5 +211,31 @@ suite(engine, { excludeTestServices: true })("the engine", (it) => {
         assert.include((yield* Effect.flip(beyond)).message, "65536")
       })
     )
+
+    it.effect("a limit on what it writes, whether it writes fast or for long, and is ended beyond it", () =>
+      Effect.gen(function* () {
+        const { traces } = yield* Place
+        const limited = (script: string) =>
+          Effect.flatMap(busybox, (image) =>
+            Image.run(
+              image,
+              Command.shell(script).pipe(Command.maxLayerBytes(1_000_000), Command.timeout("30 seconds"))
+            )
+          )
+        const within = yield* limited(
+          "dd if=/dev/zero of=/file bs=1000 count=900; truncate -s 10G /hole; ln /file /twin"
+        )
+        assert.strictEqual(within.exitCode, 0)
+        for (const script of [
+          "dd if=/dev/zero of=/file bs=1000 count=1100",
+          "dd if=/dev/zero of=/file bs=1000 count=1100; sleep 20"
+        ]) {
+          const [took, error] = yield* Effect.timed(Effect.flip(limited(script)))
+          assert.include(error.message, "limit of 1000000 bytes")
+          assert.isBelow(Duration.toSeconds(took), 15)
+        }
+        yield* EngineTraces.within(3000)(traces, (now) => now.runs.length === 0)
+      })
+    )
   })
 })
