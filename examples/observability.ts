@@ -7,7 +7,7 @@
 import { NodeSdk } from "@effect/opentelemetry"
 import { NodeRuntime } from "@effect/platform-node"
 import { ConsoleSpanExporter, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base"
-import { Console, Effect, Metric } from "effect"
+import { Console, Effect, Layer, Metric } from "effect"
 import { Command, ContreeMetrics, Image } from "effect-contree"
 import { LocalContree } from "effect-contree/local"
 
@@ -31,7 +31,6 @@ const program = Effect.gen(function* () {
 
 program.pipe(
   Effect.zipRight(Effect.flatMap(runs, ({ count }) => Console.log(`runs measured: ${count}`))),
-  Effect.provide(LocalContree.layer),
-  Effect.provide(Telemetry),
+  Effect.provide(LocalContree.layer.pipe(Layer.provideMerge(Telemetry))),
   NodeRuntime.runMain
 )

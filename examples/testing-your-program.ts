@@ -39,10 +39,10 @@ const isRepeated = Effect.gen(function* () {
   yield* passUntilDone(fiber, "1 second")
   yield* Console.log(`a busy service: ${(yield* contree.callsOf("instances.spawn")).length} requests`)
 }).pipe(
-  Effect.provide(
-    TestContree.layer({ registry, faults: FaultPlan.none.pipe(FaultPlan.answer("instances.spawn", 429)) })
-  ),
-  Effect.provide(TestContext.TestContext)
+  Effect.provide([
+    TestContree.layer({ registry, faults: FaultPlan.none.pipe(FaultPlan.answer("instances.spawn", 429)) }),
+    TestContext.TestContext
+  ])
 )
 
 /** A build that hangs: ten minutes pass at once, by the `TestClock`. */
@@ -50,10 +50,7 @@ const timesOut = Effect.gen(function* () {
   const fiber = yield* Effect.fork(Effect.flip(build))
   const error = yield* passUntilDone(fiber, "1 minute")
   yield* Console.log(`a build that hangs: ${error._tag}`)
-}).pipe(
-  Effect.provide(TestContree.layer({ registry, handler: () => Effect.never })),
-  Effect.provide(TestContext.TestContext)
-)
+}).pipe(Effect.provide([TestContree.layer({ registry, handler: () => Effect.never }), TestContext.TestContext]))
 
 /** A program that is interrupted leaves nothing running. */
 const isCancelled = Effect.gen(function* () {

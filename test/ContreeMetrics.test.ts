@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
-import { Effect, Fiber, HashMap, Logger, LogLevel, Metric, Option, Schedule, TestClock, Tracer } from "effect"
+import { Effect, Fiber, HashMap, Layer, Logger, LogLevel, Metric, Option, Schedule, TestClock, Tracer } from "effect"
 import { ContreeClient } from "../src/ContreeClient.js"
 import * as ContreeMetrics from "../src/ContreeMetrics.js"
 import * as Image from "../src/Image.js"
@@ -91,8 +91,7 @@ describe("what a client tells of a repetition", () => {
       const service = Scripted.make({ [route]: [Scripted.failure(503, "busy"), Scripted.json(record())] })
       yield* onClock(
         byId.pipe(
-          Effect.provide(service.layer({ retry: policy })),
-          Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
+          Effect.provide(Layer.merge(service.layer({ retry: policy }), Logger.replace(Logger.defaultLogger, logger))),
           Logger.withMinimumLogLevel(LogLevel.Debug)
         )
       )

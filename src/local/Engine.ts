@@ -143,7 +143,7 @@ export const make = Effect.fnUntraced(function* (
   >()
   const logs = yield* EventLog
   const machine = yield* Machine
-  const fibers = yield* FiberMap.make<OperationId>()
+  const fibers = yield* FiberMap.make<OperationId, void, never>()
   const cancels = yield* Ref.make(HashMap.empty<OperationId, Deferred.Deferred<never, Cancelled>>())
 
   const left = yield* operations.failOpen("The engine stopped before the operation was over; start it again")
@@ -315,7 +315,8 @@ export const make = Effect.fnUntraced(function* (
         Effect.ensuring(Ref.update(cancels, HashMap.remove(operation.id)))
       )
     ).pipe(Effect.annotateLogs("operation", operation.id))
-    yield* FiberMap.run(fibers, operation.id, carriedOut)
+    // Its log has told of what could not be recorded.
+    yield* FiberMap.run(fibers, operation.id, Effect.ignore(carriedOut))
     return operation
   })
 
@@ -452,7 +453,7 @@ export const make = Effect.fnUntraced(function* (
 
   const stop = Effect.suspend(() => Fiber.interruptAll(Array.from(fibers, ([, fiber]) => fiber)))
 
-  return { config, startImport, startRun, ended, cancel, idle: Effect.ignore(FiberMap.awaitEmpty(fibers)), stop }
+  return { config, startImport, startRun, ended, cancel, idle: FiberMap.awaitEmpty(fibers), stop }
 })
 
 const decodeImageId = Schema.decode(ImageId)

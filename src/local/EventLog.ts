@@ -8,6 +8,7 @@
  * @since 0.1.0
  */
 import * as FileSystem from "@effect/platform/FileSystem"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -293,10 +294,12 @@ export const make = Effect.fnUntraced(function* (options: EventLogOptions) {
   const frames = (operation: StoredOperation, { follow, ...selection }: EventQuery): Stream.Stream<Uint8Array> => {
     const { id } = operation
     const file = path(id)
-    const pull = (offset: number): Effect.Effect<Option.Option<readonly [Uint8Array, number]>, unknown> =>
+    const pull = (
+      offset: number
+    ): Effect.Effect<Option.Option<readonly [Uint8Array, number]>, Cause.UnknownException> =>
       Effect.suspend(() => {
         const live = lives.get(id)
-        if (live?.fault !== undefined) return Effect.fail(live.fault)
+        if (live?.fault !== undefined) return Effect.fail(new Cause.UnknownException(undefined, live.fault))
         if (live === undefined || offset < live.size) {
           return Effect.map(readPiece(file, offset), (bytes) =>
             bytes.length === 0 ? Option.none() : Option.some([bytes, offset + bytes.length] as const)
@@ -336,7 +339,7 @@ export const make = Effect.fnUntraced(function* (options: EventLogOptions) {
     }).pipe(
       Stream.catchAll((error) =>
         Stream.concat(
-          Stream.drain(Stream.fromEffect(Effect.logError(`the event log of ${id} cannot be read: ${String(error)}`))),
+          Stream.drain(Stream.fromEffect(Effect.logError(`the event log of ${id} cannot be read: ${error.message}`))),
           Stream.make(Frames.broken("the engine cannot read the log; its own log says why"))
         )
       )

@@ -200,8 +200,8 @@ describe("Image.branch", () => {
       Effect.Effect<Image.Branches<Run.Kept>, Failure, ContreeClient>
     >()
     // @ts-expect-error the best needs a score
-    Image.branch("a", ["x"], { mode: "best" })
+    void Image.branch("a", ["x"], { mode: "best" })
     // @ts-expect-error a disposable branch has no image
-    Image.branch("a", ["x"], { mode: "first", disposable: true, when: (run) => run.image.id === "" })
+    void Image.branch("a", ["x"], { mode: "first", disposable: true, when: (run) => run.image.id === "" })
   })
 })

@@ -67,55 +67,49 @@ describe("FileStore", () => {
     }).pipe(Effect.scoped))
 
   test("gives the same file for the same content, with the time of the last upload", (directory) =>
-    Effect.gen(function* () {
-      yield* during(directory, (store) =>
-        Effect.gen(function* () {
-          const first = yield* store.upload("p", Stream.make(bytes("same")))
-          yield* TestClock.adjust("1 minute")
-          const again = yield* store.upload("p", Stream.make(bytes("sa"), bytes("me")))
-          assert.deepStrictEqual({ ...again, updatedAt: first.updatedAt }, { ...first })
-          assert.strictEqual(again.updatedAt.epochMillis, 60_000)
-          assert.deepStrictEqual(yield* store.list("p", everything), [again])
-        })
-      )
-    }).pipe(Effect.scoped))
+    during(directory, (store) =>
+      Effect.gen(function* () {
+        const first = yield* store.upload("p", Stream.make(bytes("same")))
+        yield* TestClock.adjust("1 minute")
+        const again = yield* store.upload("p", Stream.make(bytes("sa"), bytes("me")))
+        assert.deepStrictEqual({ ...again, updatedAt: first.updatedAt }, { ...first })
+        assert.strictEqual(again.updatedAt.epochMillis, 60_000)
+        assert.deepStrictEqual(yield* store.list("p", everything), [again])
+      })
+    ).pipe(Effect.scoped))
 
   test("shows a project nothing of another's files, also when both have the same content", (directory) =>
-    Effect.gen(function* () {
-      yield* during(directory, (store) =>
-        Effect.gen(function* () {
-          const mine = yield* store.upload("mine", Stream.make(bytes("content")))
-          assert.deepStrictEqual(yield* store.byDigest("theirs", mine.sha256), Option.none())
-          assert.deepStrictEqual(yield* store.byId("theirs", mine.id), Option.none())
-          assert.deepStrictEqual(yield* store.list("theirs", everything), [])
-          const theirs = yield* store.upload("theirs", Stream.make(bytes("content")))
-          assert.notStrictEqual(theirs.id, mine.id)
-          assert.strictEqual(store.path(theirs), store.path(mine))
-          assert.deepStrictEqual(yield* store.list("mine", everything), [mine])
-        })
-      )
-    }).pipe(Effect.scoped))
+    during(directory, (store) =>
+      Effect.gen(function* () {
+        const mine = yield* store.upload("mine", Stream.make(bytes("content")))
+        assert.deepStrictEqual(yield* store.byDigest("theirs", mine.sha256), Option.none())
+        assert.deepStrictEqual(yield* store.byId("theirs", mine.id), Option.none())
+        assert.deepStrictEqual(yield* store.list("theirs", everything), [])
+        const theirs = yield* store.upload("theirs", Stream.make(bytes("content")))
+        assert.notStrictEqual(theirs.id, mine.id)
+        assert.strictEqual(store.path(theirs), store.path(mine))
+        assert.deepStrictEqual(yield* store.list("mine", everything), [mine])
+      })
+    ).pipe(Effect.scoped))
 
   test("lists the newest first, by pages and by the time of the first upload", (directory) =>
-    Effect.gen(function* () {
-      yield* during(directory, (store) =>
-        Effect.gen(function* () {
-          for (const at of [1000, 2000, 3000]) {
-            yield* TestClock.setTime(at)
-            yield* store.upload("p", Stream.make(bytes(`content of ${at}`)))
-          }
-          yield* store.upload("p", Stream.make(bytes("content of 1000")))
-          const times = (filter: Partial<FileStore.FileFilter>) =>
-            Effect.map(store.list("p", { ...everything, ...filter }), (files) =>
-              files.map((file) => file.createdAt.epochMillis)
-            )
-          assert.deepStrictEqual(yield* times({}), [3000, 2000, 1000])
-          assert.deepStrictEqual(yield* times({ limit: 1, offset: 1 }), [2000])
-          assert.deepStrictEqual(yield* times({ since: 2000 }), [3000, 2000])
-          assert.deepStrictEqual(yield* times({ until: 2000 }), [2000, 1000])
-        })
-      )
-    }).pipe(Effect.scoped))
+    during(directory, (store) =>
+      Effect.gen(function* () {
+        for (const at of [1000, 2000, 3000]) {
+          yield* TestClock.setTime(at)
+          yield* store.upload("p", Stream.make(bytes(`content of ${at}`)))
+        }
+        yield* store.upload("p", Stream.make(bytes("content of 1000")))
+        const times = (filter: Partial<FileStore.FileFilter>) =>
+          Effect.map(store.list("p", { ...everything, ...filter }), (files) =>
+            files.map((file) => file.createdAt.epochMillis)
+          )
+        assert.deepStrictEqual(yield* times({}), [3000, 2000, 1000])
+        assert.deepStrictEqual(yield* times({ limit: 1, offset: 1 }), [2000])
+        assert.deepStrictEqual(yield* times({ since: 2000 }), [3000, 2000])
+        assert.deepStrictEqual(yield* times({ until: 2000 }), [2000, 1000])
+      })
+    ).pipe(Effect.scoped))
 
   test("refuses what is larger than one upload may be, at the limit and not below", (directory) =>
     Effect.gen(function* () {

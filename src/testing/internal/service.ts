@@ -71,13 +71,15 @@ const piecewise = (bytes: Uint8Array): Stream.Stream<Uint8Array> =>
     )
   )
 
+type Requests = Effect.Effect.Success<typeof Call.requests>
+
 /** A call of a method. */
 interface Exchange<M extends Method, A> {
   readonly method: M
   readonly args: Readonly<Arguments<M>>
   readonly path?: Readonly<Record<string, string | number>> | undefined
   /** The request that the client would send; it is not made when an option is out of its bounds. */
-  readonly request: Effect.Effect<unknown, unknown>
+  readonly request: Effect.Effect<unknown, Effect.Effect.Error<ReturnType<Requests["subprocesses"]["writeStdin"]>>>
   /** Which permissions it asks for, where that is not what its endpoint says; one of them is enough. */
   readonly permits?: ReadonlyArray<Permission> | undefined
   readonly work: Effect.Effect<A, ApiFailure>

@@ -66,13 +66,8 @@ describe("resources that are kept for the next user", () => {
 
   it.effect("are all released with the cache", () =>
     Effect.gen(function* () {
-      const log = yield* Effect.scoped(
-        Effect.gen(function* () {
-          const { get, log } = yield* cache
-          yield* Effect.scoped(get("a"))
-          yield* Effect.scoped(get("b"))
-          return log
-        })
+      const { log } = yield* Effect.scoped(
+        Effect.tap(cache, ({ get }) => Effect.zipRight(Effect.scoped(get("a")), Effect.scoped(get("b"))))
       )
       assert.deepStrictEqual((yield* log).slice(2).sort(), ["-a", "-b"])
     })
