@@ -6,6 +6,7 @@ import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import type * as Chunk from "effect/Chunk"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -191,33 +192,24 @@ export const withinLimits = <E>(options: {
   }
   return Effect.gen(function* () {
     const clock = yield* Effect.clock
-    const progress = { movedAt: clock.unsafeCurrentTimeMillis(), sent: false }
-    const moved = () => {
-      progress.movedAt = clock.unsafeCurrentTimeMillis()
-    }
+    const progress = { movedAt: clock.unsafeCurrentTimeMillis() }
+    const out = yield* Deferred.make<void>()
     const stream = body.stream.pipe(
       Stream.mapChunks((chunk) => {
-        moved()
+        progress.movedAt = clock.unsafeCurrentTimeMillis()
         return chunk
       }),
-      Stream.onEnd(
-        Effect.sync(() => {
-          moved()
-          progress.sent = true
-        })
-      )
+      Stream.onEnd(Deferred.succeed(out, undefined))
     )
     const watch: Effect.Effect<never, RequestError> = Effect.gen(function* () {
-      while (true) {
-        const limit = progress.sent ? requestTimeout : idleLimit
-        const left = Duration.toMillis(limit) - (clock.unsafeCurrentTimeMillis() - progress.movedAt)
-        if (left <= 0) {
-          return yield* Effect.fail(
-            progress.sent ? noAnswer(limit) : stoodStill(where, "The request's body did not move", limit)
-          )
-        }
-        yield* Effect.sleep(left)
+      while (!(yield* Deferred.isDone(out))) {
+        const left = Duration.toMillis(idleLimit) - (clock.unsafeCurrentTimeMillis() - progress.movedAt)
+        if (left <= 0) return yield* Effect.fail(stoodStill(where, "The request's body did not move", idleLimit))
+        // The end of the body is waited for too: from then on the other limit holds, which may be the shorter one.
+        yield* Effect.raceFirst(Effect.sleep(left), Deferred.await(out))
       }
+      yield* Effect.sleep(requestTimeout)
+      return yield* Effect.fail(noAnswer(requestTimeout))
     })
     const streamed = HttpClientRequest.bodyStream(request, stream, {
       contentType: body.contentType,

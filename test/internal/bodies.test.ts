@@ -312,4 +312,17 @@ describe("an upload", () => {
       deepStrictEqual<unknown>(timedOut(yield* Fiber.join(fiber)), ["idle", 7000])
     })
   )
+
+  it.effect("of a stream has the request's limit once it is out, however long it might have stood still", () =>
+    Effect.gen(function* () {
+      const service = Scripted.make({ [uploading]: Scripted.silence })
+      const fiber = yield* upload(Stream.make(new Uint8Array(10))).pipe(
+        Effect.flip,
+        Effect.provide(service.layer({ requestTimeout: "7 seconds", idleLimit: "10 minutes" })),
+        Effect.fork
+      )
+      yield* TestClock.adjust("7 seconds")
+      deepStrictEqual<unknown>(timedOut(yield* Fiber.join(fiber)), ["request", 7000])
+    })
+  )
 })
