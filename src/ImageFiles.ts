@@ -38,6 +38,7 @@ import * as ContreeError from "./ContreeError.js"
 import * as Image from "./Image.js"
 import type { ImageId } from "./ImageId.js"
 import type { InvalidImageRef } from "./InvalidImageRef.js"
+import * as Bytes from "./internal/bytes.js"
 
 /**
  * What an entry of a folder is. `other` is a device, or something that this version does not know.
@@ -406,13 +407,7 @@ const readWhole = Effect.fnUntraced(function* (
     }),
     Stream.runCollect
   )
-  const whole = new Uint8Array(length)
-  let at = 0
-  for (const bytes of chunks) {
-    whole.set(bytes, at)
-    at += bytes.length
-  }
-  return whole
+  return Bytes.concat(chunks)
 })
 
 /**

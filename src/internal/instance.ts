@@ -28,6 +28,7 @@ import type { SharedLog } from "./sharedLog.js"
 import * as SharedLogs from "./sharedLog.js"
 import * as Spawn from "./spawn.js"
 import { cancelQuietly, isOver, startOrEnd, untilOver, withinLimit } from "./waiting.js"
+import * as Bytes from "./bytes.js"
 
 const decodeResult = Schema.decodeSync(ProcessResult)
 
@@ -97,8 +98,8 @@ const fromEvents = (
             timedOut: data.timedOut,
             coreDump: data.coreDump
           },
-          stdout: { bytes: ProcessInput.concat(stdout), truncated: cut.has("stdout") },
-          stderr: { bytes: ProcessInput.concat(stderr), truncated: cut.has("stderr") }
+          stdout: { bytes: Bytes.concat(stdout), truncated: cut.has("stdout") },
+          stderr: { bytes: Bytes.concat(stderr), truncated: cut.has("stderr") }
         }
       })
     )

@@ -10,24 +10,13 @@ import type { ContreeClient } from "../ContreeClient.js"
 import type { StartError } from "../ContreeError.js"
 import * as ContreeError from "../ContreeError.js"
 import { retrySafely } from "./repeating.js"
+import * as Bytes from "./bytes.js"
 
 /** What one request carries. */
 const maxPiece = 512 * 1024
 
 const utf8 = new TextEncoder()
 const toBytes = (input: string | Uint8Array): Uint8Array => (typeof input === "string" ? utf8.encode(input) : input)
-
-/** Pieces as one. */
-export const concat = (all: ReadonlyArray<Uint8Array>): Uint8Array => {
-  if (all.length === 1 && all[0] !== undefined) return all[0]
-  const whole = new Uint8Array(all.reduce((length, piece) => length + piece.length, 0))
-  let at = 0
-  for (const piece of all) {
-    whole.set(piece, at)
-    at += piece.length
-  }
-  return whole
-}
 
 /** The process that should have read the input is gone, which is as certain as that its input is closed. */
 const closedWhenGone = (error: StartError): StartError =>
@@ -65,7 +54,7 @@ export const make = (client: ContreeClient.Service, id: OperationId, spid: Proce
   const endInput = turns.withPermits(1)(send(new Uint8Array(0), true))
   return {
     stdin: Sink.forEachChunk((pieces: Chunk.Chunk<string | Uint8Array>) =>
-      write(concat(Chunk.toReadonlyArray(Chunk.map(pieces, toBytes))))
+      write(Bytes.concat(Chunk.map(pieces, toBytes)))
     ).pipe(Sink.mapEffect(() => endInput)),
     write: (input) => write(toBytes(input)),
     endInput

@@ -14,6 +14,7 @@ import { ContreeClient } from "../ContreeClient.js"
 import * as ContreeError from "../ContreeError.js"
 import * as FileUpload from "../FileUpload.js"
 import { type Locator, named } from "./imageLocator.js"
+import * as Bytes from "./bytes.js"
 
 /** What a request body can be expected to carry. */
 const stdinLimitBytes = 8_388_608
@@ -44,15 +45,7 @@ export const collectStdin = (
             suggestion: "Place it as a file with Command.files and read that; the command was not started"
           })
     }),
-    Effect.map(({ chunks, length }) => {
-      const whole = new Uint8Array(length)
-      let at = 0
-      for (const chunk of chunks) {
-        whole.set(chunk, at)
-        at += chunk.length
-      }
-      return whole
-    })
+    Effect.map(({ chunks }) => Bytes.concat(chunks))
   )
 }
 

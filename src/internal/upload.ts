@@ -9,6 +9,7 @@ import * as Stream from "effect/Stream"
 import type { RequestError } from "../ContreeError.js"
 import type { Repetition } from "./repeating.js"
 import { retrySafely } from "./repeating.js"
+import * as Bytes from "./bytes.js"
 
 const contentType = "application/octet-stream"
 
@@ -20,17 +21,6 @@ export type Content<E> = Uint8Array | Stream.Stream<Uint8Array, E>
  * instead. What has `XMLHttpRequest` is taken for one.
  */
 const isBrowser = "XMLHttpRequest" in globalThis
-
-const together = (chunks: Iterable<Uint8Array>): Uint8Array => {
-  const all = [...chunks]
-  const bytes = new Uint8Array(all.reduce((length, piece) => length + piece.length, 0))
-  let at = 0
-  for (const piece of all) {
-    bytes.set(piece, at)
-    at += piece.length
-  }
-  return bytes
-}
 
 /**
  * Sends a content until it is there. A stream that may not give the same bytes again is sent again only while nothing
@@ -51,7 +41,7 @@ export const send = <A, E>(options: {
       )
     }
     if (isBrowser) {
-      return Effect.flatMap(Stream.runCollect(content), (pieces) => send({ ...options, content: together(pieces) }))
+      return Effect.flatMap(Stream.runCollect(content), (pieces) => send({ ...options, content: Bytes.concat(pieces) }))
     }
     const state = { taken: false, failure: Option.none<Cause.Cause<E>>() }
     const body = content.pipe(

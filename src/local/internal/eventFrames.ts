@@ -1,6 +1,7 @@
 /**
  * The frames of an event log as they stand in its file and go to its followers: server-sent events, whole.
  */
+import * as Bytes from "../../internal/bytes.js"
 
 const BLANK_LINE = new Uint8Array([0x0a, 0x0a])
 const text = new TextEncoder()
@@ -15,9 +16,6 @@ export const broken = (detail: string): Uint8Array =>
 /** The frame of an event, as text. */
 export const frame = (event: { readonly id: number; readonly type: string }): string =>
   `id: ${event.id}\nevent: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`
-
-const concat = (parts: ReadonlyArray<Uint8Array>): Uint8Array =>
-  parts.length === 1 && parts[0] !== undefined ? parts[0] : new Uint8Array(Buffer.concat(parts))
 
 const endOf = (bytes: Uint8Array, from: number): number =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).indexOf(BLANK_LINE, from)
@@ -48,7 +46,7 @@ export const select = ({ since, spid }: Selection): ((bytes: Uint8Array) => Uint
   let rest = new Uint8Array(0)
   return (bytes) => {
     if (late && spid === undefined && rest.length === 0) return bytes
-    const all = rest.length === 0 ? bytes : concat([rest, bytes])
+    const all = rest.length === 0 ? bytes : Bytes.concat([rest, bytes])
     const wanted: Array<Uint8Array> = []
     let start = 0
     for (let end = endOf(all, start); end >= 0; end = endOf(all, start)) {
@@ -58,7 +56,7 @@ export const select = ({ since, spid }: Selection): ((bytes: Uint8Array) => Uint
       start = end + 2
     }
     rest = all.slice(start)
-    return wanted.length === 0 ? new Uint8Array(0) : concat(wanted)
+    return wanted.length === 0 ? new Uint8Array(0) : Bytes.concat(wanted)
   }
 }
 

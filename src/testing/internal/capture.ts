@@ -1,21 +1,12 @@
 /** The first bytes of a stream, and how many more there were. */
 import type { CapturedStream } from "../../api/StreamRepr.js"
+import * as Bytes from "../../internal/bytes.js"
 
 export interface Capture {
   /** Takes a piece; gives what of it is kept. */
   readonly take: (piece: Uint8Array) => Uint8Array
   readonly captured: () => CapturedStream
   readonly counts: () => { readonly kept: number; readonly dropped: number }
-}
-
-export const concat = (pieces: ReadonlyArray<Uint8Array>): Uint8Array => {
-  const all = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0))
-  let at = 0
-  for (const piece of pieces) {
-    all.set(piece, at)
-    at += piece.length
-  }
-  return all
 }
 
 export const makeCapture = (limit: number): Capture => {
@@ -30,7 +21,7 @@ export const makeCapture = (limit: number): Capture => {
       if (part.length > 0) pieces.push(part)
       return part
     },
-    captured: () => ({ bytes: concat(pieces), truncated: dropped > 0 }),
+    captured: () => ({ bytes: Bytes.concat(pieces), truncated: dropped > 0 }),
     counts: () => ({ kept, dropped })
   }
 }

@@ -33,7 +33,6 @@ import * as RetryPolicy from "../../RetryPolicy.js"
 import * as WaitPolicy from "../../WaitPolicy.js"
 import type { CommandHandler } from "../CommandHandler.js"
 import type { Fault } from "../FaultPlan.js"
-import { concat } from "./capture.js"
 import * as Inspection from "./inspection.js"
 import * as Library from "./library.js"
 import type { Arguments, Method } from "./methods.js"
@@ -42,6 +41,7 @@ import { fromAnswer, lost, permitsOf, refuse, requestOf } from "./refusal.js"
 import * as Search from "./search.js"
 import type { InRegistry } from "./work.js"
 import * as Work from "./work.js"
+import * as Bytes from "../../internal/bytes.js"
 
 /** What the service is made over. */
 export interface Parts {
@@ -165,7 +165,7 @@ export const make = Effect.fnUntraced(function* (
   const wholeOf = <E>(content: Uint8Array | Stream.Stream<Uint8Array, E>): Effect.Effect<Uint8Array, E> =>
     content instanceof Uint8Array
       ? Effect.succeed(content)
-      : Effect.map(Stream.runCollect(content), (pieces) => concat(Chunk.toReadonlyArray(pieces)))
+      : Effect.map(Stream.runCollect(content), (pieces) => Bytes.concat(Chunk.toReadonlyArray(pieces)))
 
   const requests = yield* Call.requests
 

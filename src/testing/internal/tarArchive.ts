@@ -1,13 +1,13 @@
 /** POSIX tar archives (PAX) of entries in memory. */
 import type { Entry } from "../FileTree.js"
-import { concat } from "./capture.js"
+import * as Bytes from "../../internal/bytes.js"
 
 const block = 512
 const utf8 = new TextEncoder()
 
 const padded = (bytes: Uint8Array): Uint8Array => {
   const rest = bytes.length % block
-  return rest === 0 ? bytes : concat([bytes, new Uint8Array(block - rest)])
+  return rest === 0 ? bytes : Bytes.concat([bytes, new Uint8Array(block - rest)])
 }
 
 const octal = (value: number, width: number): string => `${value.toString(8).padStart(width - 1, "0")}\0`
@@ -49,7 +49,7 @@ const paxRecord = (key: string, value: string): Uint8Array => {
   const rest = utf8.encode(` ${key}=${value}\n`)
   let length = rest.length + 1
   while (String(length).length + rest.length !== length) length = String(length).length + rest.length
-  return concat([utf8.encode(String(length)), rest])
+  return Bytes.concat([utf8.encode(String(length)), rest])
 }
 
 const isPlain = (bytes: Uint8Array): boolean => bytes.length <= 100 && bytes.every((byte) => byte < 0x80)
@@ -68,7 +68,7 @@ const member = (name: string, entry: Entry): ReadonlyArray<Uint8Array> => {
     type: entry._tag === "Folder" ? "5" : entry._tag === "Link" ? "2" : "0",
     target: utf8.encode(target)
   }
-  const extended = concat([
+  const extended = Bytes.concat([
     ...(isPlain(fields.name) ? [] : [paxRecord("path", path)]),
     ...(isPlain(fields.target) ? [] : [paxRecord("linkpath", target)]),
     ...(entry.uid > 0o7777777 ? [paxRecord("uid", String(entry.uid))] : []),
