@@ -52,6 +52,6 @@ export const signalName = (signal: number): string => {
 /** The number of a signal that is given by number or by name, with or without `SIG`; none for one that is unknown. */
 export const signalNumber = (signal: string | number): Option.Option<number> => {
   const text = String(signal).toUpperCase().replace(/^SIG/, "")
-  const number = /^\d+$/.test(text) ? Number(text) : names.indexOf(text) + 1 || -1
-  return number >= 0 && number <= lastRealtime ? Option.some(number) : Option.none()
+  const number = /^\d+$/.test(text) ? Number(text) : names.indexOf(text) + 1
+  return number >= 1 && number <= lastRealtime ? Option.some(number) : Option.none()
 }

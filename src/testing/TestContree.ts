@@ -92,6 +92,7 @@ export interface RegistryImage extends ImageContent {
  * - `faults`: what goes wrong.
  * - `permissions`: what the caller may do, by default everything.
  * - `maxConcurrency`: how many commands run at the same time, default 16; others wait for their turn.
+ * - `maxQueued`: how many may wait, by default any number; one more is answered 429.
  * - The others: as in `ContreeConfig`.
  *
  * @since 0.1.0
@@ -114,6 +115,7 @@ export interface Options extends Pick<
   readonly faults?: FaultPlan.FaultPlan | undefined
   readonly permissions?: Iterable<Permission> | undefined
   readonly maxConcurrency?: number | undefined
+  readonly maxQueued?: number | undefined
 }
 
 /**
@@ -247,6 +249,7 @@ export const make = Effect.fnUntraced(function* (
       ),
     permissions: options.permissions === undefined ? undefined : new Set(options.permissions),
     maxConcurrency: options.maxConcurrency ?? 16,
+    maxQueued: options.maxQueued,
     settings: options,
     inRegistry: (reference) =>
       Effect.map(Ref.get(registry), (registry) =>

@@ -1,4 +1,4 @@
 import * as Contree from "../fixtures/Contree.js"
-import { contract } from "./suite.js"
+import { contractOfCallers } from "./suite.js"
 
-contract("effect-contree serve over HTTP", Contree.served)
+contractOfCallers("effect-contree serve over HTTP", Contree.served)

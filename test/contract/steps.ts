@@ -41,6 +41,10 @@ export const failsWith = <A, E extends { readonly _tag: string; readonly message
     Predicate.isTagged(error, tag) ? error : assert.fail(`${error._tag}, not ${tag}: ${error.message}`)
   )
 
+/** The status of the answer that an effect fails with. */
+export const statusOf = <A, E extends { readonly status?: number | undefined }, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.map(Effect.flip(effect), ({ status }) => status)
+
 /** An import must fail; the reason that the engine gives. */
 export const importFailure = <A, R>(effect: Effect.Effect<A, WorkError, R>) =>
   Effect.map(failsWith(effect, "OperationFailed"), ({ detail }) => detail)

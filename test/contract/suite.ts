@@ -2,19 +2,24 @@
 import { layer as suite, type Vitest } from "@effect/vitest"
 import type { Layer } from "effect"
 import type { ContreeClient } from "../../src/ContreeClient.js"
-import type { Engine, Fixture } from "../fixtures/Contree.js"
+import type { Callers, Engine, Fixture } from "../fixtures/Contree.js"
+import { access } from "./access.js"
 import { commands } from "./commands.js"
 import { debian } from "./debian.js"
 import { events } from "./events.js"
 import { imports } from "./imports.js"
+import { instances } from "./instances.js"
 import { interruption } from "./interruption.js"
 import { keptRuns } from "./keptRuns.js"
 import { listings } from "./listings.js"
 import { machine } from "./machine.js"
+import { missing } from "./missing.js"
 import { operations } from "./operations.js"
 import { placedFiles } from "./placedFiles.js"
+import { queue } from "./queue.js"
 import { reading } from "./reading.js"
 import { rejections } from "./rejections.js"
+import { subprocesses } from "./subprocesses.js"
 import { tags } from "./tags.js"
 import { uploads } from "./uploads.js"
 
@@ -23,6 +28,9 @@ export type It = Vitest.MethodsNonLive<ContreeClient | Fixture, true>
 
 /** How tests are declared that look at the engine's machine too. */
 export type EngineIt = Vitest.MethodsNonLive<ContreeClient | Fixture | Engine, true>
+
+/** How tests are declared that speak for other callers. */
+export type CallersIt = Vitest.MethodsNonLive<ContreeClient | Fixture | Callers, true>
 
 const behaviour = (it: It) => {
   imports(it)
@@ -37,6 +45,10 @@ const behaviour = (it: It) => {
   placedFiles(it)
   reading(it)
   events(it)
+  instances(it)
+  subprocesses(it)
+  queue(it)
+  missing(it)
 }
 
 /** Runs all tests of the contract over one engine, and those of what it does on its machine. */
@@ -48,7 +60,23 @@ export const contract = <E>(name: string, engine: Layer.Layer<ContreeClient | Fi
   })
 }
 
+/** The same over an engine that has several callers. */
+export const contractOfCallers = <E>(
+  name: string,
+  engine: Layer.Layer<ContreeClient | Fixture | Engine | Callers, E>
+) => {
+  suite(engine, { excludeTestServices: true, timeout: "4 minutes" })(name, (it) => {
+    behaviour(it)
+    access(it)
+    machine(it)
+    debian(it)
+  })
+}
+
 /** Runs all tests of the contract where there is no engine. */
-export const contractWithoutEngine = <E>(name: string, double: Layer.Layer<ContreeClient | Fixture, E>) => {
-  suite(double, { excludeTestServices: true })(name, behaviour)
+export const contractWithoutEngine = <E>(name: string, double: Layer.Layer<ContreeClient | Fixture | Callers, E>) => {
+  suite(double, { excludeTestServices: true })(name, (it) => {
+    behaviour(it)
+    access(it)
+  })
 }

@@ -77,8 +77,8 @@ export const subprocessesGroup = HttpApiBuilder.group(ContreeApi, "subprocesses"
       )
       .handle("get", ({ path }) =>
         Effect.gen(function* () {
-          const operation = yield* recorded(path.id)
           const gone = notFound(`Process ${path.spid} of operation ${path.id} is gone`)
+          const operation = yield* Effect.mapError(recorded(path.id), () => gone)
           if (!isOpen(operation) && path.spid === 1) {
             const { result } = yield* Effect.orDie(decodeResult(operation.metadata))
             if (result !== null) return result

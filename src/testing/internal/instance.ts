@@ -259,6 +259,7 @@ export const make = Effect.fnUntraced(function* (options: {
         ),
       write: ({ bytes, close }) =>
         Effect.gen(function* () {
+          if (!(yield* running)) return yield* refuse(410, `Process ${number} has ended`)
           if (!(yield* Ref.get(open))) {
             return yield* refuse(409, `The standard input of process ${number} is closed`)
           }

@@ -68,6 +68,8 @@ export interface Done {
 
 export interface Operations {
   readonly all: Effect.Effect<ReadonlyArray<Operation>>
+  /** How many of a kind are not over. */
+  readonly open: (kind: Operation["kind"]) => Effect.Effect<number>
   readonly get: (id: OperationId) => Effect.Effect<Operation, ApiFailure>
   readonly begin: (
     fields: Pick<Operation, "kind" | "imageId" | "metadata">,
@@ -166,6 +168,14 @@ export const make: Effect.Effect<Operations, never, Scope.Scope> = Effect.gen(fu
 
   return {
     all: Ref.get(order),
+    open: (kind) =>
+      Effect.flatMap(Ref.get(order), (all) =>
+        Effect.reduce(all, 0, (open, operation) =>
+          operation.kind === kind
+            ? Effect.map(Ref.get(operation.state), ({ status }) => (isOver(status) ? open : open + 1))
+            : Effect.succeed(open)
+        )
+      ),
     get,
     begin,
     cancel: Effect.fnUntraced(function* (id) {

@@ -11,7 +11,8 @@ import * as Faults from "../../internal/faults.js"
 import type { Method } from "./methods.js"
 
 /** A request that the service refuses. */
-export const refuse = (status: FailureStatus, error: string): ApiFailure => new ApiFailure({ status, error })
+export const refuse = (status: FailureStatus, error: string, retryAfterSeconds?: number): ApiFailure =>
+  new ApiFailure({ status, error, ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }) })
 
 /** `poll` is `get` that waits. */
 const endpointOf = (method: Method): readonly [group: string, name: string] => {

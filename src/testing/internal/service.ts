@@ -50,6 +50,7 @@ export interface Parts {
   /** What the caller may do; undefined for everything. */
   readonly permissions: ReadonlySet<Permission> | undefined
   readonly maxConcurrency: number
+  readonly maxQueued: number | undefined
   readonly settings: ContreeConfig.ContreeConfig
   readonly inRegistry: InRegistry
   /** Records a call and gives what is planned for it. */
@@ -117,7 +118,13 @@ export const make = Effect.fnUntraced(function* (
       const where = requestOf(method, path)
       if (fault?._tag === "Answer") return yield* Effect.fail(fromAnswer(where, fault))
       const answer = yield* Effect.zipRight(may(permits ?? permitsOf(method)), work).pipe(
-        Effect.mapError(({ error, status }) => fromAnswer(where, { status, detail: error }))
+        Effect.mapError(({ error, retryAfterSeconds, status }) =>
+          fromAnswer(where, {
+            status,
+            detail: error,
+            retryAfter: retryAfterSeconds === undefined ? undefined : Duration.seconds(retryAfterSeconds)
+          })
+        )
       )
       return yield* fault?._tag === "Lose" ? Effect.fail(lost(where)) : Effect.succeed(answer)
     })

@@ -75,6 +75,7 @@ export const make = Effect.fnUntraced(function* (parts: {
   readonly operations: Operations
   readonly handler: CommandHandler
   readonly maxConcurrency: number
+  readonly maxQueued: number | undefined
   readonly inRegistry: InRegistry
 }): Effect.fn.Return<Work> {
   const { handler, inRegistry, library, operations } = parts
@@ -247,6 +248,16 @@ export const make = Effect.fnUntraced(function* (parts: {
     )
   })
 
+  /** As many as have a place and may wait for one. */
+  const admit = Effect.gen(function* () {
+    const { maxConcurrency, maxQueued } = parts
+    if (maxQueued === undefined) return
+    const open = yield* operations.open("instance")
+    if (open >= maxConcurrency + maxQueued) {
+      return yield* refuse(429, `${maxQueued} operations wait already`, 1)
+    }
+  })
+
   const startRun = Effect.fnUntraced(function* (request: SpawnRequest) {
     yield* RunRequest.checkProcess(request)
     const known = yield* Ref.get(library)
@@ -257,6 +268,7 @@ export const make = Effect.fnUntraced(function* (parts: {
       if (Option.isNone(Library.fileById(known, id))) return yield* refuse(400, `files: there is no file ${id}`)
     }
     const filled = RunRequest.make(request, image.id, limits)
+    yield* admit
     return yield* operations.begin(
       { kind: "instance", imageId: Option.some(image.id), metadata: RunRequest.toWire(filled) },
       (operation) => turns.withPermits(1)(run(operation, image, request, filled))
@@ -275,12 +287,15 @@ export const make = Effect.fnUntraced(function* (parts: {
       : refuse(409, `Operation ${id} does not run`)
   })
 
+  /** A process to look at: of an instance that is over the main one alone is kept, with the operation's result. */
   const process = Effect.fnUntraced(function* (id: OperationId, spid: ProcessNumber) {
     const operation = yield* operations.get(id)
     const { status } = yield* Ref.get(operation.state)
-    if (status === "PENDING") return yield* refuse(425, `Operation ${id} is not running yet`)
+    if (operation.kind === "instance" && status === "PENDING") {
+      return yield* refuse(425, `Operation ${id} is not running yet`)
+    }
     const instance = yield* Ref.get(operation.instance)
-    return yield* Option.isSome(instance) && status !== "CANCELLED"
+    return yield* Option.isSome(instance) && (status === "EXECUTING" || (status === "SUCCESS" && spid === 1))
       ? instance.value.process(spid)
       : refuse(404, `Operation ${id} has no process ${spid}`)
   })
@@ -291,6 +306,9 @@ export const make = Effect.fnUntraced(function* (parts: {
     startProcess: Effect.fnUntraced(function* (id, request) {
       const instance = yield* running(id)
       yield* RunRequest.checkProcess(request)
+      if (request.shell === true && (request.args ?? []).length > 0) {
+        return yield* refuse(400, "args: they have no meaning with shell, leave them out")
+      }
       const { image, run } = instance
       const filled = RunRequest.make(
         { ...request, image: run.image, hostname: run.hostname, networking: { enabled: run.networking } },
@@ -317,11 +335,12 @@ export const make = Effect.fnUntraced(function* (parts: {
     }),
     writeStdin: Effect.fnUntraced(function* (id, spid, input) {
       const operation = yield* operations.get(id)
+      if (operation.kind !== "instance") return yield* refuse(409, `Operation ${id} is no instance`)
       const { status } = yield* Ref.get(operation.state)
       if (status === "PENDING") return yield* refuse(425, `Operation ${id} is not running yet`)
       const instance = yield* Ref.get(operation.instance)
-      if (Option.isNone(instance)) return yield* refuse(409, `Operation ${id} is no instance`)
-      if (status !== "EXECUTING") return yield* refuse(410, `The instance of operation ${id} has ended`)
+      if (status !== "EXECUTING" || Option.isNone(instance))
+        return yield* refuse(410, `The instance of operation ${id} has ended`)
       const process = yield* instance.value.process(spid)
       yield* process.write(input)
     }),
