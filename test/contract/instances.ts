@@ -29,23 +29,23 @@ export const instances = (it: It) => {
       Effect.gen(function* () {
         const instance = yield* Image.start(
           yield* busybox,
-          "echo prêt; sleep 0.3; echo done > /result; echo done; echo oops >&2; exit 3"
+          "echo prêt 日本; sleep 0.3; echo done > /result; echo done; echo oops >&2; exit 3"
         )
         const attached = yield* Operation.attach(instance.id)
-        assert.deepStrictEqual(yield* Stream.runHead(attached.stdoutLines), Option.some("prêt"))
+        assert.deepStrictEqual(yield* Stream.runHead(attached.stdoutLines), Option.some("prêt 日本"))
         const all = yield* Effect.all(
           [instance.stdoutLines, attached.stdoutLines, instance.stderrLines, attached.stderrLines].map(collect),
           { concurrency: "unbounded" }
         )
-        assert.deepStrictEqual(all, [["prêt", "done"], ["prêt", "done"], ["oops"], ["oops"]])
+        assert.deepStrictEqual(all, [["prêt 日本", "done"], ["prêt 日本", "done"], ["oops"], ["oops"]])
         const run = yield* attached.exit
-        assert.deepStrictEqual([run.exitCode, run.stdout.text, run.stderr.text], [3, "prêt\ndone\n", "oops\n"])
+        assert.deepStrictEqual([run.exitCode, run.stdout.text, run.stderr.text], [3, "prêt 日本\ndone\n", "oops\n"])
         assert.strictEqual((yield* instance.exit).exitCode, 3)
         assert.strictEqual(yield* output(yield* instance.image, "cat /result"), "done\n")
         assert.isFalse(yield* instance.interrupt)
         // Who comes when it is over is told the same.
         const late = yield* Operation.attach(instance.id)
-        assert.deepStrictEqual(yield* collect(late.stdoutLines), ["prêt", "done"])
+        assert.deepStrictEqual(yield* collect(late.stdoutLines), ["prêt 日本", "done"])
         assert.strictEqual((yield* late.exit).stderr.text, "oops\n")
       })
     )
@@ -216,6 +216,8 @@ export const instances = (it: It) => {
         const last = yield* instance.exec(sleep)
         yield* within(5000)(running(seconds), (found) => found.length > 0)
         yield* instance.write("go\n")
+        // It may be over before its input is.
+        yield* Effect.ignore(instance.endInput)
         assert.strictEqual((yield* instance.exit).stdout.text, "over\n")
         assert.deepStrictEqual((yield* last.exit).signal, Option.some(9))
         assert.deepStrictEqual(yield* running(seconds), [])

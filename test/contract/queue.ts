@@ -23,6 +23,8 @@ export const queue = (it: It) => {
         const seconds = yield* uniqueSeconds
         const start = (command: string) => instances.spawn({ image, command, shell: true, disposable: true })
         const running = yield* Effect.replicateEffect(start(`sleep ${seconds}`), places)
+        const executing = Stream.runCount(Operation.stream({ status: "EXECUTING" }))
+        yield* within(10_000)(executing, (count) => count === places)
         const first = yield* start("echo at last")
         assert.strictEqual((yield* Operation.get(first)).status, "PENDING")
         const early = [
