@@ -59,6 +59,10 @@ export const endpoints: Readonly<Record<string, EndpointCall>> = {
   "operations.get": call(["list"], "NotFound", ({ operations }) => operations.get(operation)),
   "operations.cancel": call(["cancel"], "NotFound", ({ operations }) => operations.cancel(operation)),
   "operations.events": call(["list"], "NotFound", ({ operations }) => Stream.runDrain(operations.events(operation))),
+  // Who follows must be one who could have started it: no permission is enough by itself.
+  "operations.events, followed": call([], "NotFound", ({ operations }) =>
+    Stream.runDrain(operations.events(operation, { follow: true }))
+  ),
   "subprocesses.start": call(runs, "NotFound", ({ subprocesses }) =>
     subprocesses.start(operation, { command: "true" })
   ),

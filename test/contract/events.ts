@@ -91,6 +91,34 @@ export const events = (it: It) => {
       })
     )
 
+    it.effect("go on where who read them left off, while it runs", () =>
+      Effect.gen(function* () {
+        const { instances, operations } = yield* ContreeClient
+        const { id } = yield* busybox
+        const operation = yield* instances.spawn({ image: id, command: "echo a; sleep 0.2; echo b", shell: true })
+        const first = yield* Operation.events(operation, { follow: true }).pipe(
+          Stream.takeUntil(({ _tag }) => _tag === "Stdout"),
+          Stream.runCollect,
+          Effect.map(Chunk.toReadonlyArray)
+        )
+        const left = first.at(-1)?.id
+        const rest = yield* Operation.events(operation, { follow: true, since: left }).pipe(
+          Stream.runCollect,
+          Effect.map(Chunk.toReadonlyArray)
+        )
+        assert.deepStrictEqual([written(first, "Stdout"), written(rest, "Stdout")], ["a\n", "b\n"])
+        assert.deepStrictEqual([...first, ...rest], yield* eventsOf(operation))
+        // The header of who connects again wins over what the address says.
+        const again = operations.events(operation, { since: 0, lastEventId: left })
+        assert.deepStrictEqual(
+          Chunk.toReadonlyArray(yield* Stream.runCollect(again)).flatMap((frame) =>
+            frame._tag === "Event" ? [frame.event] : []
+          ),
+          rest
+        )
+      })
+    )
+
     it.effect("say what an output had more than its limit", () =>
       Effect.gen(function* () {
         const { instances } = yield* ContreeClient

@@ -19,6 +19,7 @@ import { placedFiles } from "./placedFiles.js"
 import { queue } from "./queue.js"
 import { reading } from "./reading.js"
 import { rejections } from "./rejections.js"
+import { spawning } from "./spawning.js"
 import { subprocesses } from "./subprocesses.js"
 import { tags } from "./tags.js"
 import { uploads } from "./uploads.js"
@@ -40,6 +41,7 @@ const behaviour = (it: It) => {
   listings(it)
   operations(it)
   interruption(it)
+  spawning(it)
   rejections(it)
   uploads(it)
   placedFiles(it)

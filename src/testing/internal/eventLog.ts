@@ -13,10 +13,11 @@ type WithoutPlace<E> = E extends InstanceEvent ? Omit<E, "id" | "at"> : never
 /** An event before it has its number and its time. */
 export type Happening = WithoutPlace<InstanceEvent>
 
-/** Which events are wanted: those after an id, those about a process and the instance's end. */
+/** Which events are wanted: those after an id, of which the last that was read wins; those about a process and the end. */
 export interface Wanted {
   readonly follow?: boolean | undefined
   readonly since?: number | undefined
+  readonly lastEventId?: number | undefined
   readonly spid?: number | undefined
 }
 
@@ -30,9 +31,9 @@ const isLast = (event: InstanceEvent): boolean => event._tag === "Completion"
 export const make: Effect.Effect<EventLog> = Effect.gen(function* () {
   const log = yield* SubscriptionRef.make(Chunk.empty<InstanceEvent>())
   const wanted =
-    ({ since = -1, spid }: Wanted) =>
+    ({ lastEventId, since, spid }: Wanted) =>
     (event: InstanceEvent): boolean =>
-      event.id > since && (spid === undefined || event.spid === undefined || event.spid === spid)
+      event.id > (lastEventId ?? since ?? -1) && (spid === undefined || event.spid === undefined || event.spid === spid)
 
   const following: Stream.Stream<InstanceEvent> = Stream.suspend(() => {
     let given = 0

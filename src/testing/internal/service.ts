@@ -444,8 +444,11 @@ export const make = Effect.fnUntraced(function* (
           args: [id, options],
           path: { id },
           request: requests.operations.events({ path: { id }, urlParams: options, headers: {} }),
-          work: Effect.map(work.log(id, options.follow === true), (log) =>
-            Stream.map(log.events(options), (event): EventFrame => ({ _tag: "Event", event }))
+          work: Effect.zipRight(
+            options.follow === true ? may(["spawn", "spawn_disposable"]) : Effect.void,
+            Effect.map(work.log(id, options.follow === true), (log) =>
+              Stream.map(log.events(options), (event): EventFrame => ({ _tag: "Event", event }))
+            )
           )
         })
     },
