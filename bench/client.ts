@@ -129,14 +129,14 @@ const show = Effect.fnUntraced(function* (workload: Workload, samples: Record<Wa
 })
 
 const options = {
-  rounds: Options.integer("rounds").pipe(Options.withDescription("After one to warm up"), Options.withDefault(5)),
+  rounds: Options.integer("rounds").pipe(Options.withDescription("After two to warm up"), Options.withDefault(5)),
   only: Options.choice("only", workloadNames).pipe(Options.withDescription("Repeatable"), Options.repeated)
 }
 
 const bench = Cli.make("bench:client", options, ({ only, rounds }) =>
   Effect.gen(function* () {
     yield* Console.log(
-      `node ${process.version}, ${os.availableParallelism()} processors, ${rounds} rounds after one to warm up; times in ms`
+      `node ${process.version}, ${os.availableParallelism()} processors, ${rounds} rounds after two to warm up; times in ms`
     )
     yield* Console.log(`load average at the start ${yield* load}`)
     const folder = yield* bundled
@@ -149,7 +149,7 @@ const bench = Cli.make("bench:client", options, ({ only, rounds }) =>
             bare: (yield* started(`${folder}/bare.mjs`, [name, server.url])).child,
             typed: (yield* started(`${folder}/typed.mjs`, [name, server.url])).child
           }
-          for (let index = -1; index < rounds; index++) {
+          for (let index = -2; index < rounds; index++) {
             for (const way of index % 2 === 0 ? ways : [...ways].reverse()) {
               const sample = yield* round(children[way])
               if (index >= 0) samples[way].push(sample)

@@ -5,14 +5,11 @@ import type * as Headers from "@effect/platform/Headers"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
-import type * as Chunk from "effect/Chunk"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
+import * as Mailbox from "effect/Mailbox"
 import * as Option from "effect/Option"
-import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { RequestError, RequestInfo } from "../ContreeError.js"
 import * as ContreeError from "../ContreeError.js"
@@ -69,57 +66,14 @@ export const stoodStill = (request: RequestInfo, what: string, after: Duration.D
     after
   })
 
-type Pull = Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<RequestError>>
-
-/**
- * Limits how long each pull may take, and not how long the one who pulls takes in between. One fiber watches over all
- * of them: a timer for each would cost more than the reading.
- */
-const watched = (
-  pull: Pull,
-  limit: Duration.Duration,
-  stoodStill: () => RequestError
-): Effect.Effect<Pull, never, Scope.Scope> =>
-  Effect.gen(function* () {
-    const clock = yield* Effect.clock
-    const limitMillis = Duration.toMillis(limit)
-    let reading: Fiber.RuntimeFiber<Chunk.Chunk<Uint8Array>, Option.Option<RequestError>> | undefined
-    let since = 0
-    let isStill = false
-
-    const watch = Effect.gen(function* () {
-      while (true) {
-        const left = reading === undefined ? limitMillis : limitMillis - (clock.unsafeCurrentTimeMillis() - since)
-        if (left > 0) {
-          yield* Effect.sleep(left)
-          continue
-        }
-        isStill = true
-        return reading
-      }
-    })
-    yield* Effect.forkScoped(
-      Effect.flatMap(watch, (reading) => (reading === undefined ? Effect.void : Fiber.interruptFork(reading)))
-    )
-
-    return Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(Effect.forkDaemon(Effect.interruptible(pull)), (fiber) => {
-        reading = fiber
-        since = clock.unsafeCurrentTimeMillis()
-        return restore(Fiber.await(fiber)).pipe(
-          Effect.onInterrupt(() => Fiber.interrupt(fiber)),
-          Effect.flatMap((exit) => {
-            reading = undefined
-            return isStill && Exit.isInterrupted(exit) ? Effect.fail(Option.some(stoodStill())) : exit
-          })
-        )
-      })
-    )
-  })
+/** How many pieces of a body are read ahead of whoever takes them; a piece of `fetch` has at most 64 KiB. */
+const readAhead = 16
 
 /**
  * The body of an answer as it comes. One that stands still longer than the limit, breaks off, or is shorter than it
  * was announced is a failure, never an end.
+ *
+ * One fiber reads and one watches over it: a timer for each piece would cost more than the reading.
  */
 export const arriving = (options: {
   readonly response: HttpClientResponse.HttpClientResponse
@@ -128,33 +82,42 @@ export const arriving = (options: {
   readonly scrub: Scrub
 }): Stream.Stream<Uint8Array, RequestError> => {
   const { idleLimit, request, response, scrub } = options
-  return Stream.fromPull(
+  return Stream.unwrapScoped(
     Effect.gen(function* () {
+      const clock = yield* Effect.clock
+      const body = yield* Mailbox.make<Uint8Array, RequestError>(readAhead)
       const expected = announced(response)
+      const limitMillis = Duration.toMillis(idleLimit)
       let came = 0
-      const pull = Effect.mapError(
-        yield* Stream.toPull(response.stream),
-        Option.flatMap((error) =>
-          error.reason === "EmptyBody" ? Option.none() : Option.some(fromTransport(error, scrub))
+      /** Since when the next piece is waited for; nobody waits while the taker is behind. */
+      let since: number | undefined = clock.unsafeCurrentTimeMillis()
+
+      const read = response.stream.pipe(
+        Stream.runForEachChunk((chunk) => {
+          for (const bytes of chunk) came += bytes.byteLength
+          since = undefined
+          return Effect.map(body.offerAll(chunk), () => {
+            since = clock.unsafeCurrentTimeMillis()
+          })
+        }),
+        Effect.catchAll((error) =>
+          error.reason === "EmptyBody" ? Effect.void : Effect.fail(fromTransport(error, scrub))
+        ),
+        Effect.filterOrFail(
+          () => expected === undefined || came >= expected,
+          () => shortened(request, response.status, came, expected ?? 0)
         )
       )
-      const next = yield* watched(pull, idleLimit, () =>
-        stoodStill(request, "Nothing came of the answer's body", idleLimit)
-      )
-      return Effect.matchEffect(next, {
-        onSuccess: (chunk) => {
-          for (const bytes of chunk) came += bytes.byteLength
-          return Effect.succeed(chunk)
-        },
-        onFailure: (end) =>
-          Effect.fail(
-            Option.orElse(end, () =>
-              expected === undefined || came >= expected
-                ? Option.none()
-                : Option.some(shortened(request, response.status, came, expected))
-            )
-          )
+      const watch = Effect.gen(function* () {
+        while (true) {
+          const left = since === undefined ? limitMillis : limitMillis - (clock.unsafeCurrentTimeMillis() - since)
+          if (left <= 0) return yield* body.fail(stoodStill(request, "Nothing came of the answer's body", idleLimit))
+          yield* Effect.sleep(left)
+        }
       })
+      yield* Effect.forkScoped(Mailbox.into(read, body))
+      yield* Effect.forkScoped(watch)
+      return Mailbox.toStream(body)
     })
   )
 }
