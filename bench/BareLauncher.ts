@@ -50,7 +50,16 @@ const script = (run: BareRun, layers: string, folder: string) => {
       uid: 0,
       gid: 0
     },
-    { mountPoint, inner: "", skeleton: "", table: "", filter: "", architecture: "x64", ownership: "mapped" },
+    {
+      mountPoint,
+      inner: "",
+      skeleton: "",
+      table: "",
+      filter: "",
+      architecture: "x64",
+      limits: "",
+      ownership: "mapped"
+    },
     new Map()
   )
   const options = args.split("\0").slice(0, -1).map(Launcher.quote).join(" ")

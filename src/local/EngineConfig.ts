@@ -72,6 +72,11 @@ const default_ = <A>(value: A) => ({ default: () => value })
  * - `defaultRunTimeoutSeconds`, `maxRunTimeoutSeconds`: how long a command may run when it does not say, default
  *   60 s, and at most, default 3600 s.
  * - `defaultImportTimeoutSeconds`, `maxImportTimeoutSeconds`: the same for imports, default 300 s and 3600 s.
+ * - `memoryLimitBytes`: how much memory all processes of one instance may use together, default half of the machine's.
+ *   All instances together get at most three quarters of it.
+ * - `processLimit`: how many processes and threads one instance may have, default 4096.
+ * - `openFilesLimit`: how many files one process may have open, default 65536.
+ * - `fileSizeLimitBytes`: the most bytes that a process may write into one file. No bound unless set.
  * - `maxUploadBytes`: the most bytes that one uploaded file may have, default 16 GiB.
  *
  * @since 0.1.0
@@ -96,6 +101,10 @@ export const EngineConfig = Schema.Struct({
   maxRunTimeoutSeconds: Schema.optionalWith(Schema.Int.pipe(Schema.positive()), default_(3600)),
   defaultImportTimeoutSeconds: Schema.optionalWith(Schema.Int.pipe(Schema.positive()), default_(300)),
   maxImportTimeoutSeconds: Schema.optionalWith(Schema.Int.pipe(Schema.positive()), default_(3600)),
+  memoryLimitBytes: Schema.optional(Schema.Int.pipe(Schema.greaterThanOrEqualTo(16 * 1024 ** 2))),
+  processLimit: Schema.optionalWith(Schema.Int.pipe(Schema.between(16, 4_194_304)), default_(4096)),
+  openFilesLimit: Schema.optionalWith(Schema.Int.pipe(Schema.between(64, 1_048_576)), default_(65_536)),
+  fileSizeLimitBytes: Schema.optional(Schema.Int.pipe(Schema.greaterThanOrEqualTo(1024 ** 2))),
   maxUploadBytes: Schema.optionalWith(Schema.Int.pipe(Schema.positive()), default_(16 * 1024 ** 3))
 }).annotations({ identifier: "EngineConfig" })
 
@@ -198,6 +207,8 @@ export const defaultDataDirectory: Config.Config<string> = Config.nonEmptyString
  * | imports at once | `CONTREE_MAX_IMPORT_CONCURRENCY` | `2` |
  * | operations of a project that may wait | `CONTREE_MAX_QUEUED` | `1000` |
  * | durability | `CONTREE_DURABILITY` | `power` |
+ * | memory of an instance | `CONTREE_MEMORY_LIMIT_BYTES` | `2147483648` |
+ * | processes of an instance | `CONTREE_PROCESS_LIMIT` | `512` |
  *
  * @since 0.1.0
  * @category configuration
@@ -212,12 +223,16 @@ export const fromEnvironment: Config.Config<EngineOptions> = Config.all({
   maxConcurrency: Config.option(Config.integer("CONTREE_MAX_CONCURRENCY")),
   maxImportConcurrency: Config.option(Config.integer("CONTREE_MAX_IMPORT_CONCURRENCY")),
   maxQueued: Config.option(Config.integer("CONTREE_MAX_QUEUED")),
+  memoryLimitBytes: Config.option(Config.integer("CONTREE_MEMORY_LIMIT_BYTES")),
+  processLimit: Config.option(Config.integer("CONTREE_PROCESS_LIMIT")),
   durability: Config.withDefault(Config.literal(...Durability.literals)("CONTREE_DURABILITY"), "process")
 }).pipe(
-  Config.map(({ maxConcurrency, maxImportConcurrency, maxQueued, ...options }) => ({
+  Config.map(({ maxConcurrency, maxImportConcurrency, maxQueued, memoryLimitBytes, processLimit, ...options }) => ({
     ...options,
     ...(Option.isSome(maxConcurrency) ? { maxConcurrency: maxConcurrency.value } : {}),
     ...(Option.isSome(maxImportConcurrency) ? { maxImportConcurrency: maxImportConcurrency.value } : {}),
-    ...(Option.isSome(maxQueued) ? { maxQueued: maxQueued.value } : {})
+    ...(Option.isSome(maxQueued) ? { maxQueued: maxQueued.value } : {}),
+    ...(Option.isSome(memoryLimitBytes) ? { memoryLimitBytes: memoryLimitBytes.value } : {}),
+    ...(Option.isSome(processLimit) ? { processLimit: processLimit.value } : {})
   }))
 )

@@ -48,6 +48,8 @@ export interface LauncherPlace {
   /** The seccomp filter, as bubblewrap reads it. */
   readonly filter: string
   readonly architecture: Architecture
+  /** Words before a command that limit its processes one by one, with a blank behind; nothing where groups do. */
+  readonly limits: string
   /** `mapped`: many ids are mapped, so a payload can be any of them. `single`: one, which can only be renamed. */
   readonly ownership: "mapped" | "single"
 }
@@ -161,7 +163,7 @@ export const bubblewrap: Launcher = {
 launch() {
   {
     ${maps ? "map_ids &" : ""}
-    ${user}bwrap --args 8 --json-status-fd 9 --block-fd 7 -- ${words(run.command)} \\
+    ${place.limits}${user}bwrap --args 8 --json-status-fd 9 --block-fd 7 -- ${words(run.command)} \\
       >"$slot/out" 2>"$slot/err" 3>&- 4<${quote(place.filter)} 8<"$slot/args" 9>"$slot/status" ${maps ? '5<>"$slot/mapped" 6>"$slot/info"' : ""}
     code=$?
     settle_bubblewrap
@@ -210,7 +212,7 @@ export const utilLinux: Launcher = {
         : ":"
     return {
       launch: `launch() {
-  unshare --mount --pid --ipc --uts --net --cgroup --fork --propagation private -- \\
+  ${place.limits}unshare --mount --pid --ipc --uts --net --cgroup --fork --propagation private -- \\
     sh ${words([place.inner])} "$slot" ${words([place.mountPoint, place.skeleton, place.table])} \\
     >"$slot/out" 2>"$slot/err" 3>&-
   code=$?
@@ -249,7 +251,7 @@ export const enter = (
 ): { readonly script: string; readonly entry: Uint8Array } => ({
   script: `launcher=${launcher} directory=${quote(run.cwd)} input=${quote(input)}
 enter() {
-  exec ${quote(tools.get("nsenter") ?? "nsenter")} "--target=$init" --mount --uts --ipc --net --cgroup --pid $join -- \\
+  exec ${place.limits}${quote(tools.get("nsenter") ?? "nsenter")} "--target=$init" --mount --uts --ipc --net --cgroup --pid $join -- \\
     /proc/self/fd/5
 }
 `,

@@ -359,6 +359,7 @@ export const make = Effect.fn("MountNamespace.make")(function* (
       table: `${root}/mounts`,
       filter: `${root}/filter`,
       architecture,
+      limits: "",
       ownership
     }
   }

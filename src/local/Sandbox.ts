@@ -7,11 +7,14 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Os from "node:os"
+import * as ControlGroups from "./ControlGroups.js"
 import type { ProcessUsage } from "./internal/liveProcess.js"
 import * as Probe from "./internal/probe.js"
 import * as Slot from "./internal/slot.js"
@@ -74,6 +77,8 @@ export interface SandboxExit {
   readonly signal: number | undefined
   readonly elapsed: Duration.Duration
   readonly usage: ProcessUsage
+  /** Whether a process of the sandbox was killed for want of memory. Standard error says so where it was the command. */
+  readonly outOfMemory: boolean
 }
 
 /**
@@ -104,6 +109,8 @@ export interface RunningSandbox {
   readonly enter: (spec: VisitorSpec) => Effect.Effect<Visit, SandboxError.SandboxError, Scope.Scope>
 }
 
+const SIGKILL = 9
+
 /**
  * Service of sandboxes, for the worker process.
  *
@@ -128,6 +135,8 @@ export declare namespace Sandbox {
   interface Service {
     /** The launcher in use. */
     readonly launcher: Launcher.LauncherName
+    /** Whether control groups bound the memory and the processes of a sandbox as a whole. */
+    readonly bounded: { readonly memory: boolean; readonly processes: boolean }
     /** Why each stronger launcher is not in use. */
     readonly rejected: ReadonlyArray<{
       readonly name: Launcher.LauncherName
@@ -152,6 +161,26 @@ export interface SandboxOptions {
   readonly maxConcurrency: number
   /** Only this launcher. Default: the strongest one that passes a real run. */
   readonly launcher?: Launcher.LauncherName | undefined
+  readonly limits?: SandboxLimits | undefined
+}
+
+/**
+ * What a sandbox may use. Control groups bound its memory and its processes where the machine lets them be made; else
+ * each process is bounded alone, and the number of processes is that of all sandboxes together.
+ *
+ * - `memoryBytes`: default half of the machine's memory; all sandboxes together get three quarters of that.
+ * - `processes`: processes and threads, default 4096; all sandboxes together get four times as many.
+ * - `openFiles`: of one process, default 65536, or less where this process may not have so many.
+ * - `fileSizeBytes`: of one file that is written; no bound by default.
+ *
+ * @since 0.1.0
+ * @category configuration
+ */
+export interface SandboxLimits {
+  readonly memoryBytes?: number | undefined
+  readonly processes?: number | undefined
+  readonly openFiles?: number | undefined
+  readonly fileSizeBytes?: number | undefined
 }
 
 /**
@@ -171,6 +200,28 @@ export const make = Effect.fn("Sandbox.make")(function* (
   const scope = yield* Effect.scope
   const turns = Turns.make(Math.max(1, Math.floor(options.maxConcurrency)))
   const searchPath = (yield* SystemTool.folders).join(":")
+  const machineMemory = yield* Effect.sync(() => Os.totalmem())
+  const limits = {
+    memoryBytes: options.limits?.memoryBytes ?? Math.floor(machineMemory / 2),
+    processes: options.limits?.processes ?? 4096,
+    openFiles: options.limits?.openFiles ?? 65_536,
+    fileSizeBytes: options.limits?.fileSizeBytes
+  }
+  const groups = yield* ControlGroups.make({
+    memoryBytes: limits.memoryBytes,
+    processes: limits.processes,
+    allMemoryBytes: Math.floor((machineMemory * 3) / 4),
+    allProcesses: limits.processes * 4,
+    owner: namespace.idShift
+  })
+  const words = [
+    ...(groups.memory ? [] : [`--data=${limits.memoryBytes}`]),
+    ...(groups.processes ? [] : [`--nproc=${limits.processes}`])
+  ]
+  const place: Launcher.LauncherPlace = {
+    ...namespace.place,
+    limits: words.length === 0 ? "" : `prlimit ${words.join(" ")} -- `
+  }
 
   interface Launched extends Launcher.LaunchedCommand {
     readonly stdin: StdinSource
@@ -185,15 +236,19 @@ export const make = Effect.fn("Sandbox.make")(function* (
 
   const startSlot = Effect.gen(function* () {
     const slotScope = yield* Scope.fork(scope, { _tag: "Sequential" })
-    const slot = yield* Slot.make({
-      enter: namespace.enter,
-      directory: namespace.directory,
-      name: String(started++),
-      idShift: namespace.idShift,
-      layers: namespace.layers,
-      mountPoint: namespace.place.mountPoint,
-      searchPath
-    }).pipe(
+    const slot = yield* Effect.flatMap(groups.make(String(started)), (group) =>
+      Slot.make({
+        group,
+        ...limits,
+        enter: namespace.enter,
+        directory: namespace.directory,
+        name: String(started++),
+        idShift: namespace.idShift,
+        layers: namespace.layers,
+        mountPoint: namespace.place.mountPoint,
+        searchPath
+      })
+    ).pipe(
       Effect.provideService(FileSystem.FileSystem, fs),
       Scope.extend(slotScope),
       Effect.onError((cause) => Scope.close(slotScope, Exit.failCause(cause)))
@@ -226,11 +281,19 @@ export const make = Effect.fn("Sandbox.make")(function* (
       })
     )
 
+  /** What a command that was killed for want of memory could not say itself. */
+  const lastWords = (ended: Either.Either<Slot.SlotExit, SandboxError.SandboxError>): Stream.Stream<Uint8Array> =>
+    ended._tag === "Right" && ended.right.outOfMemory && ended.right.signal === SIGKILL
+      ? Stream.make(
+          new TextEncoder().encode(`killed: the memory limit of ${limits.memoryBytes} bytes has been reached\n`)
+        )
+      : Stream.empty
+
   const launch = (launcher: Launcher.Launcher, tools: ReadonlyMap<string, string>, overlay: string, run: Launched) =>
     Effect.gen(function* () {
       let isOver = Effect.succeed(false)
       const held = yield* useSlot(() => isOver)
-      const files = launcher.files(run, namespace.place, tools)
+      const files = launcher.files(run, place, tools)
       const running = yield* held.slot.start({
         ...files,
         launch: `overlay=${Launcher.quote(overlay)} directory=${Launcher.quote(run.cwd)}\n${files.launch}`,
@@ -241,7 +304,7 @@ export const make = Effect.fn("Sandbox.make")(function* (
       return {
         pid: launcher.pid,
         stdout: running.stdout,
-        stderr: running.stderr,
+        stderr: Stream.concat(running.stderr, Stream.unwrap(Effect.map(Effect.either(running.exit), lastWords))),
         exit: running.exit,
         stdin: running.stdin,
         signal: (number: number) => SlotVisit.signal(running.visit, launcher.name, "", number),
@@ -257,7 +320,7 @@ export const make = Effect.fn("Sandbox.make")(function* (
             running.visit,
             launcher.name,
             String(++visitors),
-            (input) => Launcher.enter(visitor, namespace.place, launcher.name, tools, input),
+            (input) => Launcher.enter(visitor, place, launcher.name, tools, input),
             visitor.stdin
           )
         }),
@@ -333,6 +396,7 @@ export const make = Effect.fn("Sandbox.make")(function* (
     const tools = outcome.right
     return {
       launcher: launcher.name,
+      bounded: { memory: groups.memory, processes: groups.processes },
       rejected,
       start: Effect.fn("Sandbox.start")(function* (spec: SandboxSpec) {
         yield* SpecCheck.check(spec)

@@ -20,7 +20,16 @@ export const namespace = Layer.succeed(
     inside: Option.none,
     probes: "",
     enter: [],
-    place: { mountPoint: "", inner: "", skeleton: "", table: "", filter: "", architecture: "x64", ownership: "mapped" }
+    place: {
+      mountPoint: "",
+      inner: "",
+      skeleton: "",
+      table: "",
+      filter: "",
+      architecture: "x64",
+      limits: "",
+      ownership: "mapped"
+    }
   })
 )
 

@@ -17,7 +17,15 @@ import * as Sandbox from "../../src/local/Sandbox.js"
 export const Settings = Schema.Struct({
   data: Schema.String,
   maxConcurrency: Schema.Number,
-  launcher: Schema.optional(LauncherName)
+  launcher: Schema.optional(LauncherName),
+  limits: Schema.optional(
+    Schema.Struct({
+      memoryBytes: Schema.optional(Schema.Number),
+      processes: Schema.optional(Schema.Number),
+      openFiles: Schema.optional(Schema.Number),
+      fileSizeBytes: Schema.optional(Schema.Number)
+    })
+  )
 })
 
 const Base64 = Schema.Uint8ArrayFromBase64
@@ -37,6 +45,8 @@ export const Request = Schema.Union(
     /** Instead of a folder of its own. */
     directory: Schema.optional(Schema.String)
   }),
+  /** One more command in the sandbox of a run. */
+  Schema.Struct({ op: Schema.Literal("enter"), id: Schema.Number, command: Schema.NonEmptyArray(Schema.String) }),
   Schema.Struct({ op: Schema.Literal("kill", "close"), id: Schema.Number })
 )
 
@@ -48,10 +58,12 @@ export const Event = Schema.Union(
     ownership: Schema.Literal("mapped", "single"),
     directory: Schema.String,
     launcher: LauncherName,
+    bounded: Schema.Struct({ memory: Schema.Boolean, processes: Schema.Boolean }),
     rejected: Schema.Array(Schema.String)
   }),
   Schema.Struct({ type: Schema.Literal("started"), id: Schema.Number }),
   Schema.Struct({ type: Schema.Literal("stdout", "stderr"), id: Schema.Number, bytes: Base64 }),
+  Schema.Struct({ type: Schema.Literal("entered"), id: Schema.Number, code: Schema.Number, stdout: Schema.String }),
   Schema.Struct({ type: Schema.Literal("killed"), id: Schema.Number, millis: Schema.Number }),
   Schema.Struct({
     type: Schema.Literal("exit"),
@@ -59,6 +71,7 @@ export const Event = Schema.Union(
     code: Schema.Number,
     signal: Schema.UndefinedOr(Schema.Number),
     elapsed: Schema.Number,
+    outOfMemory: Schema.Boolean,
     userTime: Schema.UndefinedOr(Schema.Number)
   }),
   Schema.Struct({ type: Schema.Literal("failed"), id: Schema.Number, reason: Schema.String, detail: Schema.String }),
@@ -115,6 +128,7 @@ const inner = Effect.gen(function* () {
         code: exit.code,
         signal: exit.signal,
         elapsed: Duration.toMillis(exit.elapsed),
+        outOfMemory: exit.outOfMemory,
         userTime: exit.usage.userTime && Duration.toMillis(exit.usage.userTime)
       })
     })
@@ -139,6 +153,25 @@ const inner = Effect.gen(function* () {
                 )
               : Effect.die(error)
           )
+        case "enter":
+          return Effect.scoped(
+            Effect.gen(function* () {
+              const sandbox = yield* Effect.fromNullable(running.get(request.id))
+              const visit = yield* sandbox.enter({
+                command: request.command,
+                env: { PATH: "/bin" },
+                cwd: "/",
+                uid: 0,
+                gid: 0,
+                stdin: undefined
+              })
+              const [stdout] = yield* Effect.all(
+                [Stream.mkString(Stream.decodeText(visit.stdout)), Stream.runDrain(visit.stderr)],
+                { concurrency: "unbounded" }
+              )
+              yield* emit({ type: "entered", id: request.id, code: (yield* visit.exit).code, stdout })
+            })
+          ).pipe(Effect.orDie)
         case "kill":
           return Effect.flatMap(Effect.timed(running.get(request.id)?.kill ?? Effect.void), ([took]) =>
             emit({ type: "killed", id: request.id, millis: Duration.toMillis(took) })
@@ -155,6 +188,7 @@ const inner = Effect.gen(function* () {
       ownership: namespace.ownership,
       directory: namespace.directory,
       launcher: sandbox.launcher,
+      bounded: sandbox.bounded,
       rejected: sandbox.rejected.map(({ error, name }) => `${name}: ${error.message}`)
     })
     yield* NodeStream.stdin.pipe(

@@ -99,6 +99,7 @@ export interface Outcome {
   readonly signal: number | undefined
   readonly elapsed: number
   readonly userTime: number | undefined
+  readonly outOfMemory: boolean
   readonly stdout: Uint8Array
   readonly stderr: Uint8Array
   /** The folder of what the run wrote. */
@@ -120,6 +121,10 @@ export interface Running {
   /** Milliseconds that the kill took. */
   readonly kill: Effect.Effect<number, WorkerError>
   readonly close: Effect.Effect<void, WorkerError>
+  /** Runs one more command in the sandbox to its end; one at a time. */
+  readonly enter: (
+    command: readonly [string, ...ReadonlyArray<string>]
+  ) => Effect.Effect<{ readonly code: number; readonly stdout: string }>
   /** Why it failed; fails itself where the run came to an exit code. */
   readonly failure: Effect.Effect<RunFailed, WorkerError>
 }
@@ -136,6 +141,7 @@ export interface WorkerOptions {
   readonly identity: Identity
   readonly launcher?: LauncherName | undefined
   readonly maxConcurrency?: number | undefined
+  readonly limits?: (typeof Settings.Type)["limits"]
   /** Shell text that runs in the worker's surroundings before it starts: as root, where the suite is. */
   readonly before?: string | undefined
   /** Where the worker's folder is made; the system's folder for temporaries by default. */
@@ -164,6 +170,7 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
   const settings: typeof Settings.Type = {
     data: options.seenAt ?? data,
     launcher: options.launcher,
+    limits: options.limits,
     maxConcurrency: options.maxConcurrency ?? 2
   }
   const becomes =
@@ -201,6 +208,7 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
     readonly ended: Deferred.Deferred<Exited, RunFailed | WorkerError>
     readonly killed: Deferred.Deferred<number, WorkerError>
     readonly closed: Deferred.Deferred<void, WorkerError>
+    readonly entered: Queue.Queue<{ readonly code: number; readonly stdout: string }>
     readonly stdout: Array<Uint8Array>
     readonly stderr: Array<Uint8Array>
   }
@@ -219,6 +227,8 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
         return Effect.sync(() => entry[event.type].push(event.bytes))
       case "exit":
         return Deferred.succeed(entry.ended, event)
+      case "entered":
+        return Queue.offer(entry.entered, { code: event.code, stdout: event.stdout })
       case "killed":
         return Deferred.succeed(entry.killed, event.millis)
       case "failed": {
@@ -267,6 +277,7 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
       ended: yield* Deferred.make<Exited, RunFailed | WorkerError>(),
       killed: yield* Deferred.make<number, WorkerError>(),
       closed: yield* Deferred.make<void, WorkerError>(),
+      entered: yield* Queue.unbounded<{ readonly code: number; readonly stdout: string }>(),
       stdout: [],
       stderr: []
     }
@@ -293,8 +304,9 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
       upper,
       started: asWorker(Deferred.await(entry.started)),
       outcome: asWorker(
-        Effect.map(Deferred.await(entry.ended), ({ code, elapsed, signal, userTime }) => ({
+        Effect.map(Deferred.await(entry.ended), ({ code, elapsed, outOfMemory, signal, userTime }) => ({
           code,
+          outOfMemory,
           signal,
           elapsed,
           userTime,
@@ -315,6 +327,7 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
           Effect.repeat({ until: (output) => output.includes(wanted), schedule: Schedule.spaced("10 millis") }),
           Effect.map(() => text(concat(entry.stdout)))
         ),
+      enter: (command) => Effect.zipRight(send({ op: "enter", id, command }), Queue.take(entry.entered)),
       kill: Effect.zipRight(send({ op: "kill", id }), Deferred.await(entry.killed)),
       close: Effect.zipRight(send({ op: "close", id }), Deferred.await(entry.closed))
     }

@@ -76,7 +76,13 @@ export const layer = (config: EngineConfig, keep: ReadonlyArray<string>) => {
     Layer.provideMerge(
       Sandbox.layer({
         maxConcurrency: config.maxConcurrency,
-        launcher: config.launcher === "auto" ? undefined : config.launcher
+        launcher: config.launcher === "auto" ? undefined : config.launcher,
+        limits: {
+          memoryBytes: config.memoryLimitBytes,
+          processes: config.processLimit,
+          openFiles: config.openFilesLimit,
+          fileSizeBytes: config.fileSizeLimitBytes
+        }
       })
     ),
     Layer.provide(LayerSquash.layer),

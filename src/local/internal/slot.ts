@@ -20,6 +20,7 @@ import type * as Stream from "effect/Stream"
 import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
+import type { ControlGroup } from "../ControlGroups.js"
 import type { LaunchFiles } from "../Launcher.js"
 import * as SandboxError from "../SandboxError.js"
 import type { ProcessUsage } from "./liveProcess.js"
@@ -35,6 +36,10 @@ export interface SlotOptions {
   readonly layers: string
   readonly mountPoint: string
   readonly searchPath: string
+  readonly group: ControlGroup
+  readonly processes: number
+  readonly openFiles: number
+  readonly fileSizeBytes: number | undefined
 }
 
 export interface SlotRunFiles extends LaunchFiles {
@@ -46,6 +51,8 @@ export interface SlotExit {
   readonly signal: number | undefined
   readonly elapsed: Duration.Duration
   readonly usage: ProcessUsage
+  /** Whether a process was killed since the group had used up its memory. */
+  readonly outOfMemory: boolean
 }
 
 export interface SlotRun {
@@ -111,6 +118,12 @@ const covered = (cover: ReadonlySet<number>, nothing: number): Array<"pipe" | "i
     fd === 0 || fd === 2 || fd === 3 ? "pipe" : cover.has(fd) ? nothing : "ignore"
   )
 
+/** What limits one process, as the slot's programs take it. */
+const processLimits = ({ fileSizeBytes, openFiles }: SlotOptions): ReadonlyArray<string> => [
+  String(openFiles),
+  fileSizeBytes === undefined ? "unlimited" : String(Math.ceil(fileSizeBytes / 512))
+]
+
 const spawn = (
   options: SlotOptions,
   folder: string,
@@ -123,7 +136,8 @@ const spawn = (
         options.enter,
         ["setpriv", "--pdeathsig", "KILL", "--"],
         ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child=KILL", "--"],
-        ["sh", `${options.directory}/slot`, folder, options.layers, options.mountPoint]
+        ["sh", `${options.directory}/slot`, folder, options.layers, options.mountPoint, ...processLimits(options)],
+        [options.group.processLimit ?? "", String(options.processes)]
       ].flat()
       const child = ChildProcess.spawn(program, args, {
         cwd: "/",
@@ -155,6 +169,16 @@ const spawn = (
       child.on("spawn", () => resume(Effect.succeed({ child, control, lines, exited, said: () => said.trim() })))
     })
   )
+
+/** How often the kernel has killed a process of the group for want of memory. */
+const kills = ({ killCounter }: ControlGroup): number => {
+  if (killCounter === undefined) return 0
+  try {
+    return Number(/^oom_kill (\d+)$/m.exec(Fs.readFileSync(killCounter, "utf8"))?.[1] ?? 0)
+  } catch {
+    return 0
+  }
+}
 
 interface Report {
   readonly said: string
@@ -257,6 +281,9 @@ export const make = (
       })
     )
     pid = Number(ready.split(" ")[1])
+    yield* Effect.mapError(options.group.join(pid), (error) =>
+      SandboxError.make("Refused", `the control group of a slot: ${String(error.cause)}`)
+    )
 
     const fault = (report: string) => {
       const [, word, text = ""] = /^fault (\S+) (.*)$/.exec(report) ?? []
@@ -299,6 +326,7 @@ export const make = (
       yield* Effect.sync(() => shell.control.write("run\n"))
       let isOver = false
       let isKilled = false
+      const killsBefore = kills(options.group)
       const begun = yield* Clock.currentTimeNanos
       yield* Effect.gen(function* () {
         const started = yield* nextReport(shell)
@@ -311,18 +339,21 @@ export const make = (
               code,
               signal: how !== "exited" && code > 128 && code <= 128 + 64 ? code - 128 : undefined,
               elapsed: Duration.nanos(ended.at - started.at),
-              usage: usageBetween(started, ended)
+              usage: usageBetween(started, ended),
+              outOfMemory: kills(options.group) > killsBefore
             }
           : yield* fault(ended.said)
       }).pipe(
         Effect.catchIf(
-          () => isKilled && !isOver,
+          // Where killing a process frees nothing, as for what it wrote into memory, the kernel comes to the shell too.
+          () => !isOver && (isKilled || kills(options.group) > killsBefore),
           () =>
             Effect.map(Clock.currentTimeNanos, (now) => ({
               code: 128 + SIGKILL,
               signal: SIGKILL,
               elapsed: Duration.nanos(now - begun),
-              usage: {}
+              usage: {},
+              outOfMemory: !isKilled
             }))
         ),
         Effect.intoDeferred(exit),
@@ -341,6 +372,8 @@ export const make = (
           ...options,
           folder,
           pid: pid ?? 0,
+          limits: processLimits(options),
+          join: options.group.join,
           stdio: () => covered(cover, nothing.fd)
         },
         exit: Deferred.await(exit),

@@ -5,6 +5,11 @@
  * them single-quoted in a file that the worker wrote, never on a command line.
  */
 
+/** Limits of each process: open files, at most what this process may have, and the size of a file in 512 bytes. */
+const limit = `ulimit -c 0
+ulimit -n "$files" 2>/dev/null || ulimit -n "$(ulimit -H -n)"
+ulimit -f "$blocks"`
+
 /** Finds a way inside an image: shared by the slot and by what enters a sandbox later. */
 const walk = `
 # Walks the path $2 from the folder $1 inside the image as its own root: absolute links start there, '..' ends there.
@@ -41,15 +46,15 @@ walk() {
 /**
  * The slot: PID 1 of its own pid namespace and alone in its own mount namespace, it carries out one run at a time.
  *
- * Arguments: the slot's folder, the folder of the layers, the mountpoint. Standard input: one line a run, after the
+ * Arguments: the slot's folder, the folder of the layers, the mountpoint, what limits one process (see `limit`), and the
+ * file of the limit of processes of the slot's group, with that limit. Standard input: one line a run, after the
  * worker has written the files of the run. Descriptor 3: `ready PID`; then for each run `start` and `exit CODE HOW` (`exited`, `signalled`, or nothing where that is not known), or
  * `fault REASON TEXT`, each followed by this process's line of /proc.
  */
 export const slot = `
-slot=$1 layers=$2 mountpoint=$3
+slot=$1 layers=$2 mountpoint=$3 files=$4 blocks=$5 pids=$6 processes=$7
 umask 022
-ulimit -c 0
-ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -H -n)"
+${limit}
 # The id of this process as the worker knows it, before /proc shows this pid namespace.
 read -r pid rest </proc/self/stat
 mount -n -t proc proc /proc
@@ -128,8 +133,11 @@ while read -r go; do
       launched=1
       # The input is open before the start is reported: what is written to it from then on is not lost.
       { report start; launch; } <"$input"
+      # A payload may have used up the processes of the slot's group, and what follows needs some.
+      [ -z "$pids" ] || echo max >"$pids"
       # What the launcher left behind is ended and gone, zombies too, before the run counts as ended.
       while kill -s KILL -- -1 2>/dev/null; do (:); done
+      [ -z "$pids" ] || echo "$processes" >"$pids"
     fi
     [ -z "$made" ] || rmdir $made 2>/dev/null
   else
@@ -218,13 +226,13 @@ find_sandbox() {
  * Starts one more process in the sandbox of a slot's run, from the slot's namespaces, and becomes it.
  *
  * It joins the namespaces with all capabilities of the sandbox's root, which no payload has: none may look into it.
- * The entry program is found by its descriptor, since its path leads nowhere in there. Arguments: the slot's folder, the prefix of this process's files, the mountpoint. Standard input: a line
+ * The entry program is found by its descriptor, since its path leads nowhere in there. Arguments: the slot's folder, the prefix of this process's files, the mountpoint, and what limits one process. Standard input: a line
  * to go on. Descriptor 3: `made` when the pipes are there, then `start`, or `fault REASON TEXT`.
  */
 export const enter = `
-slot=$1 process=$2 mountpoint=$3
+slot=$1 process=$2 mountpoint=$3 files=$4 blocks=$5
 umask 022
-ulimit -c 0
+${limit}
 ${walk}
 ${find}
 . "$process"

@@ -4,6 +4,7 @@
  * The worker starts a helper that enters the slot's namespaces and from there the sandbox's, and becomes the process,
  * so that its own end is the process's end, signal or not.
  */
+import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -28,6 +29,10 @@ export interface VisitOptions {
   readonly idShift: number
   readonly mountPoint: string
   readonly searchPath: string
+  /** What limits one process, as the programs take it. */
+  readonly limits: ReadonlyArray<string>
+  /** Moves a process into the slot's control group. */
+  readonly join: (pid: number) => Effect.Effect<void, Cause.UnknownException>
   readonly stdio: () => Array<"pipe" | "ignore" | number>
 }
 
@@ -181,8 +186,11 @@ export const enter = (
           }
         })
     )
-    const helper = yield* start(options, "enter", [prefix, options.mountPoint])
+    const helper = yield* start(options, "enter", [prefix, options.mountPoint, ...options.limits])
     yield* next(helper)
+    yield* Effect.mapError(options.join(helper.child.pid ?? 0), (error) =>
+      SandboxError.make("SetupFailed", `the control group of a process: ${String(error.cause)}`)
+    )
     const stdout = yield* NamedPipe.openReader(`${prefix}.out`)
     const stderr = yield* NamedPipe.openReader(`${prefix}.err`)
     const writer = stdin === "open" ? yield* NamedPipe.openWriter(`${prefix}.in`) : undefined
