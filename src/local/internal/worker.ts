@@ -116,11 +116,16 @@ const run = (settings: typeof WorkerSettings.Type, draining: Effect.Effect<void>
     const context = yield* Layer.build(server(settings, node))
     yield* Effect.addFinalizer(() => endRequests(Context.get(context, Engine), node))
     const { address } = Context.get(context, HttpServer.HttpServer)
-    const { launcher, rejected } = Context.get(context, Sandbox)
+    const { bounded, launcher, rejected } = Context.get(context, Sandbox)
     yield* Effect.forEach(rejected, ({ error, name }) =>
       Effect.logWarning(`sandboxes are not launched by ${name}: ${error.message}`)
     )
     yield* Effect.logInfo(`sandboxes are launched by ${launcher}`)
+    if (!bounded.memory || !bounded.processes) {
+      yield* Effect.logWarning(
+        `no control groups for ${[...(bounded.memory ? [] : ["memory"]), ...(bounded.processes ? [] : ["processes"])].join(" and ")}: each process is limited alone`
+      )
+    }
     yield* answer(
       address._tag === "TcpAddress" ? { _tag: "Ready", launcher, port: address.port } : { _tag: "Ready", launcher }
     )
