@@ -49,7 +49,7 @@ const managers = [
   { program: "zypper", install: "zypper --non-interactive install", uidmap: "shadow" }
 ]
 
-type Package = "bubblewrap" | "util-linux" | "uidmap"
+type Package = "bubblewrap" | "util-linux" | "uidmap" | "ripgrep"
 
 interface Machine {
   readonly isRoot: boolean
@@ -168,6 +168,26 @@ const namespaces = (machine: Machine) =>
       : lacking("namespaces", "missing", said, undefined)
   })
 
+const seccomp = (machine: Machine) =>
+  Effect.map(machine.read("/proc/sys/kernel/seccomp/actions_avail"), (actions) =>
+    actions.split(" ").includes("errno")
+      ? ok("seccomp", "filters are applied by both launchers")
+      : lacking("seccomp", "missing", "the kernel has no seccomp filters (CONFIG_SECCOMP_FILTER)", undefined)
+  )
+
+const ripgrep = (machine: Machine) =>
+  Effect.gen(function* () {
+    const answer = yield* SystemTool.ask("rg", "--version")
+    return answer.code === 0
+      ? ok("ripgrep", version(answer.stdout))
+      : lacking(
+          "ripgrep",
+          "warning",
+          "not installed, so images can be searched only where the package @vscode/ripgrep is",
+          machine.install("ripgrep")
+        )
+  })
+
 const subordinateIds = (machine: Machine) =>
   Effect.gen(function* () {
     const name = "subordinate ids"
@@ -241,6 +261,27 @@ const dataFolder = (machine: Machine, directory: string) =>
         )
   }).pipe(Effect.scoped)
 
+/** What bounds a sandbox as a whole; `isRoot` is of the machine. */
+const limits = (bounded: Sandbox.Sandbox.Service["bounded"], isRoot: boolean): Finding => {
+  const without = [...(bounded.memory ? [] : ["memory"]), ...(bounded.processes ? [] : ["processes"])]
+  return without.length === 0
+    ? ok("limits", "control groups bound memory and processes")
+    : lacking(
+        "limits",
+        "warning",
+        `no control groups for ${without.join(" and ")}: each process is limited alone`,
+        isRoot
+          ? "docker run --cgroupns=private --volume /sys/fs/cgroup:/sys/fs/cgroup:rw IMAGE"
+          : "systemd-run --user --scope --property=Delegate=yes npx effect-contree serve"
+      )
+}
+
+/** A container that hides parts of its /proc is refused a whole one. */
+const remedyFor = (detail: string): string | undefined =>
+  /\bproc\b/.test(detail) && /permitted|denied/.test(detail)
+    ? "docker run --security-opt systempaths=unconfined --security-opt seccomp=unconfined --security-opt apparmor=unconfined IMAGE"
+    : undefined
+
 /**
  * Tries each launcher by a real run in a sandbox, for a process that lives in a mount namespace of its own.
  *
@@ -252,6 +293,7 @@ export const launchers: Effect.Effect<
   never,
   MountNamespace.MountNamespace | FileSystem.FileSystem
 > = Effect.gen(function* () {
+  const { idShift } = yield* MountNamespace.MountNamespace
   const tried = yield* Effect.forEach(Launcher.all, ({ name }) =>
     Effect.map(Effect.either(Effect.scoped(Sandbox.make({ maxConcurrency: 1, launcher: name }))), (result) => ({
       name,
@@ -260,10 +302,13 @@ export const launchers: Effect.Effect<
   )
   const chosen = tried.find(({ result }) => result._tag === "Right")?.name
   return [
+    ...tried
+      .flatMap(({ result }) => (result._tag === "Right" ? [limits(result.right.bounded, idShift !== 0)] : []))
+      .slice(0, 1),
     ...tried.flatMap(({ name, result }) =>
       result._tag === "Right"
         ? [ok(`sandbox by ${name}`, "a program ran")]
-        : [lacking(`sandbox by ${name}`, "warning", result.left.detail, undefined)]
+        : [lacking(`sandbox by ${name}`, "warning", result.left.detail, remedyFor(result.left.detail))]
     ),
     chosen === undefined
       ? lacking("launcher", "missing", "no launcher makes a sandbox here", undefined)
@@ -334,8 +379,10 @@ export const report = Effect.fn("Doctor.report")(function* (
     yield* utilLinux(machine),
     yield* bubblewrap(machine),
     yield* namespaces(machine),
+    yield* seccomp(machine),
     yield* subordinateIds(machine),
     yield* dataFolder(machine, options.directory),
+    yield* ripgrep(machine),
     ok("registry client", "built in, no tool needed"),
     ...(options.probe === undefined ? [] : yield* sandboxes(options.probe))
   ]

@@ -52,6 +52,7 @@ const healthy = {
   umount: "",
   nsenter: "",
   bwrap: "echo bubblewrap 0.8.0",
+  rg: "echo ripgrep 13.0.0",
   newuidmap: "",
   newgidmap: "",
   stat: "echo ext2/ext3"
@@ -60,7 +61,8 @@ const healthy = {
 const files = {
   "/etc/subuid": "other:1:1\nuser:100000:65536\n",
   "/etc/subgid": "user:100000:65536\n",
-  "/proc/sys/user/max_user_namespaces": "96365\n"
+  "/proc/sys/user/max_user_namespaces": "96365\n",
+  "/proc/sys/kernel/seccomp/actions_avail": "kill_process kill_thread trap errno user_notif trace log allow\n"
 }
 
 const without = (...names: ReadonlyArray<string>) =>
@@ -91,8 +93,10 @@ describe("the doctor", () => {
           "util-linux",
           "bubblewrap",
           "namespaces",
+          "seccomp",
           "subordinate ids",
           "data folder",
+          "ripgrep",
           "registry client"
         ]
       )
@@ -116,6 +120,22 @@ describe("the doctor", () => {
       status: "missing",
       detail: /Darwin 24.*hosted service/,
       remedy: undefined
+    },
+    {
+      when: "the kernel has no filters",
+      files: { ...files, "/proc/sys/kernel/seccomp/actions_avail": "kill_thread\n" },
+      name: "seccomp",
+      status: "missing",
+      detail: /CONFIG_SECCOMP_FILTER/,
+      remedy: undefined
+    },
+    {
+      when: "ripgrep is not installed",
+      programs: without("rg"),
+      name: "ripgrep",
+      status: "warning",
+      detail: /only where the package @vscode\/ripgrep is/,
+      remedy: "sudo apt-get install --yes ripgrep"
     },
     {
       when: "Node is too old",
