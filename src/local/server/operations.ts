@@ -8,6 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 import { Caller } from "../../api/Account.js"
 import { ApiFailure } from "../../api/Failure.js"
 import type { OperationId } from "../../api/Images.js"
@@ -74,6 +75,10 @@ const detailOf = Effect.fnUntraced(function* (operation: StoredOperation) {
 
 const encodeDetail = Schema.encode(OperationDetail)
 
+/** An import's metadata has no result, not even null: readers tell the kinds of operations apart by such keys. */
+const withoutResult = (metadata: Schema.Schema.Encoded<typeof OperationDetail>["metadata"]) =>
+  metadata && Struct.omit(metadata, "result")
+
 const isOver = ({ status }: StoredOperation): boolean =>
   status === "SUCCESS" || status === "FAILED" || status === "CANCELLED"
 
@@ -95,7 +100,9 @@ const answer = Effect.fnUntraced(function* (
           result: Option.orElse(metadata.result, () => partial)
         }))
       })
-  return HttpServerResponse.unsafeJson(yield* Effect.orDie(encodeDetail(shown)), {
+  const encoded = yield* Effect.orDie(encodeDetail(shown))
+  const body = operation.kind === "image_import" ? { ...encoded, metadata: withoutResult(encoded.metadata) } : encoded
+  return HttpServerResponse.unsafeJson(body, {
     headers: isOver(operation) || Option.exists(detail.duration, Duration.lessThan(young)) ? {} : { "retry-after": "1" }
   })
 })
