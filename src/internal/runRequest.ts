@@ -3,6 +3,8 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Equivalence from "effect/Equivalence"
+import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import { ApiFailure } from "../api/Failure.js"
 import { PlacedFile, type SpawnRequest } from "../api/Instances.js"
@@ -134,6 +136,14 @@ export const inherited = (run: RunRequest, image: Inheritance): Inheritance => (
   env: run.preserveEnv ? merge(image.env, run.env, (value) => value === "") : image.env,
   cwd: run.preserveCwd && run.cwd !== "" ? run.cwd : image.cwd
 })
+
+const sameNames = Record.getEquivalence(Equivalence.string)
+
+/** Whether the resulting image keeps what the image has already. */
+export const inheritsAll = (run: RunRequest, image: Inheritance): boolean => {
+  const { cwd, env } = inherited(run, image)
+  return cwd === image.cwd && sameNames(env, image.env)
+}
 
 /** The directory in which the command starts. */
 export const workingDirectory = (run: Pick<RunRequest, "cwd">, image: Inheritance): string =>

@@ -176,7 +176,8 @@ export const run = Effect.fn("Runner.run")(function* <A, E>(
           )
         )
       )
-      if (request.disposable || (yield* layers.isEmpty(folder))) {
+      const unchanged = RunRequest.inheritsAll(request, image)
+      if (request.disposable || (unchanged && (yield* layers.isEmpty(folder)))) {
         return { result, kept: Option.none() }
       }
       // A layer that no image lists would only be found at the engine's next start.

@@ -37,6 +37,27 @@ export const keptRuns = (it: It) => {
       })
     )
 
+    it.effect("that writes nothing makes an image of a kept environment or folder, where that is another one", () =>
+      Effect.gen(function* () {
+        const base = yield* busybox
+        const kept = (set: (command: Command.Command) => Command.Command, image = base) =>
+          Effect.map(Image.run(image, set(Command.shell("true"))), (run) => run.image)
+        const named = yield* kept((command) => Command.preserveEnv(Command.env(command, { NAME: "kept" })))
+        assert.notStrictEqual(named.id, base.id)
+        assert.strictEqual(yield* output(named, "echo $NAME"), "kept\n")
+        const moved = yield* kept(
+          (command) => Command.preserveWorkingDirectory(Command.workingDirectory(command, "/etc")),
+          named
+        )
+        assert.strictEqual(yield* output(moved, "echo $NAME; pwd"), "kept\n/etc\n")
+        const same = yield* kept(
+          (command) => Command.preserveEnv(Command.preserveWorkingDirectory(Command.workingDirectory(command, "/etc"))),
+          moved
+        )
+        assert.strictEqual(same.id, moved.id)
+      })
+    )
+
     it.effect("can delete, rename, overwrite and change the attributes of what the image had", () =>
       Effect.gen(function* () {
         const made = yield* keep(

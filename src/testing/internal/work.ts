@@ -205,7 +205,7 @@ export const make = Effect.fnUntraced(function* (parts: {
         })
         const left = yield* instance.files
         const inherited = RunRequest.inherited(run, image)
-        const same = left === image.files && inherited.cwd === image.cwd && !run.preserveEnv
+        const same = left === image.files && RunRequest.inheritsAll(run, image)
         const kept = run.disposable
           ? Option.none()
           : Option.some(
