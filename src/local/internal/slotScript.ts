@@ -254,8 +254,9 @@ enter
 
 /**
  * Sends a signal to the group of a process of a slot's run. Arguments: the slot's folder, the prefix of the process's
- * files or nothing for the run's own command, the mountpoint, the launcher, the signal's number. Fails with `fault` on
- * descriptor 3 where there is no such process.
+ * files or nothing for the run's own command, the mountpoint, the launcher, the signal's number. Says `sending` on
+ * descriptor 3 before it does, since the signal may end the run and with it this program; fails with `fault` there where
+ * there is no such process.
  */
 export const signal = `
 slot=$1 process=$2 mountpoint=$3 launcher=$4 signal=$5
@@ -270,5 +271,7 @@ if [ -n "$process" ]; then
     done <"$folder/status"
   done 2>/dev/null
 fi
-[ -n "$main" ] && kill "-$signal" "-$main" 2>/dev/null || fail Gone the process is gone
+[ -n "$main" ] || fail Gone the process is gone
+printf 'sending\\n' >&3
+kill "-$signal" "-$main" 2>/dev/null || fail Gone the process is gone
 `

@@ -146,7 +146,10 @@ export const signal = (
       const { code } = yield* Deferred.await(helper.ended)
       if (code === 0) return
       yield* next(helper)
-      return yield* SandboxError.make("Gone", "the process is gone")
+      // A fault, or that it was about to send: with nothing after it the run's end, which the signal may have brought,
+      // has taken the helper along.
+      yield* Deferred.await(helper.closed)
+      if ((yield* Queue.size(helper.lines)) > 0) yield* next(helper)
     })
   )
 
