@@ -6,6 +6,7 @@
 import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
+import * as OpenApi from "@effect/platform/OpenApi"
 import * as Schema from "effect/Schema"
 import { ImageId } from "../ImageId.js"
 import { ImageTag } from "../ImageTag.js"
@@ -124,6 +125,15 @@ export const GrepResult = Schema.Struct({
   matches: Schema.Array(GrepMatch)
 }).annotations({ identifier: "GrepResult" })
 
+/** Says in the API's description that an answer may be text, too: what the query asks for is no part of its schema. */
+const orText = OpenApi.annotations({
+  transform: (operation) => {
+    const answer = operation["responses"]["200"]
+    const content = { ...answer.content, "text/plain": { schema: { type: "string" } } }
+    return { ...operation, responses: { ...operation["responses"], 200: { ...answer, content } } }
+  }
+})
+
 const byId = Schema.Struct({ id: ImageId })
 const atPath = Schema.Struct({ path: Schema.String })
 
@@ -154,6 +164,7 @@ export class InspectGroup extends HttpApiGroup.make("inspect")
       .addSuccess(DirectoryListing)
       .addError(missing)
       .addError(wrongType)
+      .annotateContext(orText)
   )
   .add(
     HttpApiEndpoint.get("download", "/inspect/:id/download")
@@ -162,6 +173,7 @@ export class InspectGroup extends HttpApiGroup.make("inspect")
       .addSuccess(HttpApiSchema.Uint8Array({ contentType: "application/octet-stream" }))
       .addError(missing)
       .addError(wrongType)
+      .annotateContext(orText)
   )
   .add(
     HttpApiEndpoint.head("hasDownload", "/inspect/:id/download")
