@@ -17,6 +17,10 @@ const folders = [...(process.env.PATH ?? "").split(path.delimiter), "/usr/sbin",
 /** Whether a program is on the path. */
 export const hasProgram = (name) => folders.some((folder) => folder !== "" && fs.existsSync(path.join(folder, name)))
 
+/** Whether a program is there; with `works` also whether it ends well with these arguments. */
+const isUsable = ({ binary, works }) =>
+  hasProgram(binary) && (works === undefined || spawnSync(binary, works, { stdio: "ignore" }).status === 0)
+
 /** The words before a command that needs root, or undefined where this user may not have it. */
 const privilege = () => {
   if (process.getuid?.() === 0) return []
@@ -34,7 +38,7 @@ const invoke = (prefix, program, args) => {
  * else one sentence with the reason and the command to run.
  */
 export const ensurePrograms = (wanted) => {
-  const missing = wanted.filter(({ binary }) => !hasProgram(binary))
+  const missing = wanted.filter((program) => !isUsable(program))
   if (missing.length === 0) return undefined
   const packages = [...new Set(missing.map((one) => one.package))]
   const manager = managers.find(({ program }) => hasProgram(program))
@@ -45,7 +49,7 @@ export const ensurePrograms = (wanted) => {
   say(`Installing ${packages.join(", ")} with ${manager.program} ...`)
   if (manager.refresh !== undefined) invoke(prefix, manager.program, manager.refresh)
   invoke(prefix, manager.program, [...manager.install, ...packages])
-  const still = missing.filter(({ binary }) => !hasProgram(binary))
+  const still = missing.filter((program) => !isUsable(program))
   if (still.length === 0) return undefined
   return `${manager.program} did not bring ${still.map(({ binary }) => binary).join(", ")}; please run: ${command}`
 }
