@@ -168,11 +168,17 @@ describe("operations", () => {
     })
   })
 
-  it("of a process have a state, and everything else may be missing", () => {
+  it("of a process that still runs have neither exit code nor signal, and anything may be missing", () => {
     const readResult = Schema.decodeUnknownEither(ProcessResult)
     const { resources, stderr, stdout } = Either.getOrThrow(readResult({ state: {}, resources: null, stdout: null }))
     deepStrictEqual([resources.elapsedTime, stdout.bytes.length, stderr.bytes.length], [-1, 0, 0])
-    for (const wrong of [{}, { resources: {} }, { state: null }]) assert.isTrue(Either.isLeft(readResult(wrong)))
+    for (const partial of [{}, { resources: {} }, { state: null }]) {
+      const { state } = Either.getOrThrow(readResult(partial))
+      assert.deepInclude(state, { exitCode: -1, signal: -1, timedOut: false })
+    }
+    for (const wrong of [{ state: 1 }, { state: { exit_code: "0" } }, []]) {
+      assert.isTrue(Either.isLeft(readResult(wrong)))
+    }
   })
 
   it.prop("survive a way over the wire", [wireSummary, wireDetail, wireProcess], ([summary, detail, process]) => {
