@@ -6,7 +6,7 @@
  */
 import * as Cli from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
-import { Command, FileSystem } from "@effect/platform"
+import { FileSystem } from "@effect/platform"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
 import { Console, Data, Effect, Layer, Stream } from "effect"
 import { Image, Operation } from "effect-contree"
@@ -14,6 +14,7 @@ import { LocalContree } from "effect-contree/local"
 import { Images } from "../test/fixtures/Images.js"
 import { Registry } from "../test/fixtures/Registry.js"
 import * as EngineMemory from "../test/fixtures/EngineMemory.js"
+import * as DiskUsage from "./DiskUsage.js"
 import { timed } from "./Stopwatch.js"
 
 class BenchError extends Data.TaggedError("BenchError")<{ readonly message: string }> {}
@@ -43,10 +44,6 @@ const lastToFirst = (samples: ReadonlyArray<number>) => {
   return `first ${first.toFixed(1)} ms, last ${last.toFixed(1)} ms, last/first ${(last / first).toFixed(2)}`
 }
 
-const diskUsage = Effect.fnUntraced(function* (folder: string) {
-  return Number.parseInt(yield* Command.string(Command.make("du", "--summarize", "--block-size=1", folder)), 10)
-})
-
 const must = (run: { readonly exitCode: number; readonly image: Image.Image }) =>
   run.exitCode === 0 ? Effect.succeed(run.image) : new BenchError({ message: `a run ended with ${run.exitCode}` })
 
@@ -70,9 +67,12 @@ const bench = Cli.make("bench-many", options, (given) =>
     yield* run(Effect.replicateEffect(Image.run(base, "true"), 50, { discard: true }))
 
     const part = Effect.fnUntraced(function* <E, R>(title: string, images: number, work: Effect.Effect<string, E, R>) {
-      const [bytes, memory] = [yield* diskUsage(`${dataDirectory}/l`), yield* EngineMemory.residentBytes(dataDirectory)]
+      const [bytes, memory] = [
+        yield* DiskUsage.of(`${dataDirectory}/l`),
+        yield* EngineMemory.residentBytes(dataDirectory)
+      ]
       const { millis, result } = yield* timed(work)
-      const [grown, now] = [yield* diskUsage(`${dataDirectory}/l`), yield* EngineMemory.residentBytes(dataDirectory)]
+      const [grown, now] = [yield* DiskUsage.of(`${dataDirectory}/l`), yield* EngineMemory.residentBytes(dataDirectory)]
       yield* Console.log(
         `${title}: ${result}; ${(images / (millis / 1000)).toFixed(1)} runs/s; ` +
           `${Math.round((grown - bytes) / images)} bytes an image; ` +

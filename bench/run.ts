@@ -9,7 +9,7 @@
  */
 import * as Cli from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
-import { Command, FileSystem } from "@effect/platform"
+import { FileSystem } from "@effect/platform"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
 import { Chunk, Console, Data, Effect, Layer, Option, Random } from "effect"
 import { Image, Run } from "effect-contree"
@@ -19,13 +19,15 @@ import * as Executable from "../quickstart/Executable.js"
 import { Images } from "../test/fixtures/Images.js"
 import { Registry } from "../test/fixtures/Registry.js"
 import * as BareLauncher from "./BareLauncher.js"
+import * as DiskUsage from "./DiskUsage.js"
 import * as Percentiles from "./Percentiles.js"
 import * as Podman from "./Podman.js"
+import * as Runc from "./Runc.js"
 import { timed } from "./Stopwatch.js"
 
 class BenchError extends Data.TaggedError("BenchError")<{ readonly message: string }> {}
 
-const parts = ["engine", "bare", "podman", "chain"] as const
+const parts = ["engine", "bare", "runc", "podman", "chain"] as const
 const imageNames = ["busybox", "debian"] as const
 type ImageName = (typeof imageNames)[number]
 
@@ -62,6 +64,7 @@ const variants = {
   spawnedIdle: `bare launcher, "${commands.idle}"`,
   resident: `same from a running shell, "${commands.writing}"`,
   residentIdle: `same from a running shell, "${commands.idle}"`,
+  runc: `runc run "${commands.idle}", nothing kept`,
   podman: `podman run "${commands.writing}" + commit + rm`
 }
 type Variant = keyof typeof variants
@@ -72,6 +75,7 @@ const ratios: ReadonlyArray<readonly [Variant, Variant]> = [
   ["engineIdle", "spawnedIdle"],
   ["engine", "resident"],
   ["engineIdle", "residentIdle"],
+  ["runc", "engineIdle"],
   ["podman", "engine"]
 ]
 
@@ -95,11 +99,6 @@ const load = Effect.sync(() =>
     .map((value) => value.toFixed(1))
     .join(" ")
 )
-
-/** Bytes on disk. */
-const diskUsage = Effect.fnUntraced(function* (folder: string) {
-  return Number.parseInt(yield* Command.string(Command.make("du", "--summarize", "--block-size=1", folder)), 10)
-})
 
 const sampleEngine = (image: Image.Image, command: string, isNew: boolean) =>
   Effect.gen(function* () {
@@ -149,7 +148,7 @@ const chainWarmup = 50
 const measureChain = Effect.fnUntraced(function* (base: Image.Image, length: number, dataDirectory: string) {
   // Both processes compile what they run often: without this the first runs would be the slow ones.
   for (let index = 0; index < chainWarmup; index++) yield* Image.run(base, commands.writing)
-  const disk = Effect.all([diskUsage(dataDirectory), diskUsage(`${dataDirectory}/l`)])
+  const disk = Effect.all([DiskUsage.of(dataDirectory), DiskUsage.of(`${dataDirectory}/l`)])
   const [before, layersBefore] = yield* disk
   const samples: Array<number> = []
   let image = base
@@ -244,6 +243,17 @@ const bench = Cli.make("bench", options, (given) =>
         add("spawnedIdle", bareLauncher.spawned(idle))
         add("resident", bareLauncher.resident(writing))
         add("residentIdle", bareLauncher.resident(idle))
+      }
+      if (wants("runc")) {
+        const runc = yield* Effect.either(
+          Runc.make({
+            folder: `${folder}/runc-${name}`,
+            layer: `${dataDirectory}/l/${layer}`,
+            command: commands.idle
+          })
+        )
+        if (runc._tag === "Right") add("runc", runc.right.sample)
+        else yield* Console.log(`no ratio to runc: ${runc.left.message}`)
       }
       if (podman?._tag === "Right") {
         const id = yield* podman.right.pull(reference)

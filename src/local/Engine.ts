@@ -82,8 +82,11 @@ export declare namespace Engine {
       project: string,
       request: SpawnRequest
     ) => Effect.Effect<StoredOperation, ApiFailure | DatabaseError>
-    /** Waits until an operation is over; returns at once for one that is not known. */
-    readonly ended: (id: OperationId) => Effect.Effect<void>
+    /**
+     * Waits until an operation of the project is over, and gives what has been recorded of it by then. None at once for
+     * one that is not at work, and none for one whose end could not be recorded.
+     */
+    readonly ended: (project: string, id: OperationId) => Effect.Effect<Option.Option<StoredOperation>>
     /** Cancels an operation of the project and waits until it is over. */
     readonly cancel: (project: string, id: OperationId) => Effect.Effect<void, ApiFailure | DatabaseError>
     /** Waits until no operation is open. */
@@ -143,8 +146,12 @@ export const make = Effect.fnUntraced(function* (
   >()
   const logs = yield* EventLog
   const machine = yield* Machine
-  const fibers = yield* FiberMap.make<OperationId, void, never>()
-  const cancels = yield* Ref.make(HashMap.empty<OperationId, Deferred.Deferred<never, Cancelled>>())
+  const fibers = yield* FiberMap.make<OperationId, Option.Option<StoredOperation>, never>()
+  interface AtWork {
+    readonly project: string
+    readonly cancelled: Deferred.Deferred<never, Cancelled>
+  }
+  const atWork = yield* Ref.make(HashMap.empty<OperationId, AtWork>())
 
   const left = yield* operations.failOpen("The engine stopped before the operation was over; start it again")
   if (left > 0)
@@ -302,7 +309,7 @@ export const make = Effect.fnUntraced(function* (
     yield* operations.insert(operation)
     const log = yield* logs.create(operation.id)
     const cancelled = yield* Deferred.make<never, Cancelled>()
-    yield* Ref.update(cancels, HashMap.set(operation.id, cancelled))
+    yield* Ref.update(atWork, HashMap.set(operation.id, { project: operation.project, cancelled }))
     const carriedOut = Effect.uninterruptibleMask((restore) =>
       restore(Effect.raceFirst(Effect.zipRight(ticket.turn, work(log)), Deferred.await(cancelled))).pipe(
         Effect.ensuring(ticket.leave),
@@ -312,11 +319,11 @@ export const make = Effect.fnUntraced(function* (
         Effect.onExit((exit) =>
           log.close(Exit.match(exit, { onFailure: () => Option.none(), onSuccess: Option.some }))
         ),
-        Effect.ensuring(Ref.update(cancels, HashMap.remove(operation.id)))
+        Effect.ensuring(Ref.update(atWork, HashMap.remove(operation.id)))
       )
     ).pipe(Effect.annotateLogs("operation", operation.id))
     // Its log has told of what could not be recorded.
-    yield* FiberMap.run(fibers, operation.id, Effect.ignore(carriedOut))
+    yield* FiberMap.run(fibers, operation.id, Effect.option(carriedOut))
     return operation
   })
 
@@ -436,19 +443,25 @@ export const make = Effect.fnUntraced(function* (
     )
   })
 
-  const ended = (id: OperationId) =>
+  const over = (id: OperationId) =>
     FiberMap.get(fibers, id).pipe(
       Effect.flatMap((fiber) => fiber.await),
-      Effect.ignore
+      Effect.map(Exit.getOrElse(Option.none<StoredOperation>)),
+      Effect.orElseSucceed(Option.none<StoredOperation>)
     )
+
+  const ended = Effect.fnUntraced(function* (project: string, id: OperationId) {
+    const mine = HashMap.get(yield* Ref.get(atWork), id)
+    return Option.exists(mine, (work) => work.project === project) ? yield* over(id) : Option.none()
+  })
 
   const cancel = Effect.fn("Engine.cancel")(function* (project: string, id: OperationId) {
     const known = yield* operations.get(project, id)
     if (Option.isNone(known)) return yield* reject(404, `There is no operation ${id}`)
-    const cancelled = HashMap.get(yield* Ref.get(cancels), id)
-    if (Option.isNone(cancelled)) return yield* reject(409, `Operation ${id} is over`)
-    yield* Deferred.fail(cancelled.value, new Cancelled())
-    yield* ended(id)
+    const work = HashMap.get(yield* Ref.get(atWork), id)
+    if (Option.isNone(work)) return yield* reject(409, `Operation ${id} is over`)
+    yield* Deferred.fail(work.value.cancelled, new Cancelled())
+    yield* over(id)
   })
 
   const stop = Effect.suspend(() => Fiber.interruptAll(Array.from(fibers, ([, fiber]) => fiber)))

@@ -304,12 +304,9 @@ export const make = <E, R>(
       const directory = Tree.join(runs, name)
       const upper = Tree.join(directory, "u")
       const work = Tree.join(directory, "w")
-      // One after the other: on so few calls, fibers side by side cost more than they save.
       const root = Tree.attributesOf(yield* Tree.lstat(Tree.join(layers, top)))
       yield* Effect.acquireRelease(Tree.makeDirectory(directory), () => discardQuietly(directory))
-      yield* Tree.makeDirectory(work)
-      yield* Tree.makeDirectory(upper)
-      yield* Tree.setAttributes(upper, root)
+      yield* Tree.makeOverlayFolders(directory, upper, work, root)
       return {
         name,
         directory: Tree.display(directory),
@@ -320,12 +317,9 @@ export const make = <E, R>(
     })
 
     const isEmpty = Effect.fnUntraced(function* (candidate: Run) {
-      const upper = Tree.bytePath(candidate.upper)
-      const entries = yield* Tree.list(upper)
-      const { gid, mode, uid } = Tree.attributesOf(yield* Tree.lstat(upper))
-      return (
-        entries.length === 0 && mode === candidate.root.mode && uid === candidate.root.uid && gid === candidate.root.gid
-      )
+      const { attributes, isEmpty } = yield* Tree.lookInto(Tree.bytePath(candidate.upper))
+      const { gid, mode, uid } = attributes
+      return isEmpty && mode === candidate.root.mode && uid === candidate.root.uid && gid === candidate.root.gid
     })
 
     const newImport = Effect.map(Effect.acquireRelease(create, discardQuietly), (path): Import => ({

@@ -13,6 +13,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as ControlGroups from "./ControlGroups.js"
 import type { ProcessUsage } from "./internal/liveProcess.js"
@@ -414,11 +415,13 @@ export const make = Effect.fn("Sandbox.make")(function* (
         }
         const overlay = yield* SpecCheck.overlayOptions(spec.layers, upper.value, work.value)
         if (namespace.idShift !== 0) {
-          yield* Effect.forEach(
-            [spec.directory, spec.work],
-            (path) => fs.chown(path, namespace.idShift, namespace.idShift),
-            { concurrency: "unbounded", discard: true }
-          ).pipe(Effect.mapError((error) => SandboxError.make("SetupFailed", `the folder of a run: ${error.message}`)))
+          // Two calls on new folders take less time than handing them to threads.
+          yield* Effect.try({
+            try: () => {
+              for (const path of [spec.directory, spec.work]) Fs.chownSync(path, namespace.idShift, namespace.idShift)
+            },
+            catch: (error) => SandboxError.make("SetupFailed", `the folder of a run: ${String(error)}`)
+          })
         }
         return yield* launch(launcher, tools, overlay, spec)
       })

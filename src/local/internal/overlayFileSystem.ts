@@ -39,21 +39,27 @@ const call = <A = void>(
   Effect.uninterruptible(
     Effect.async<A, LayerStoreError.LayerStoreError>((resume) =>
       start(toBuffer(path), (error, value) =>
-        resume(
-          error === null
-            ? Effect.succeed(value)
-            : Effect.fail(
-                LayerStoreError.make({
-                  operation,
-                  path: display(path),
-                  code: error.code ?? "UNKNOWN",
-                  detail: error.message
-                })
-              )
-        )
+        resume(error === null ? Effect.succeed(value) : Effect.fail(failure(operation, path, error)))
       )
     )
   )
+
+const failure = (operation: string, path: BytePath, error: NodeJS.ErrnoException) =>
+  LayerStoreError.make({ operation, path: display(path), code: error.code ?? "UNKNOWN", detail: error.message })
+
+/**
+ * Small calls in a row, in this thread: handing each of them to another one takes longer than making it. For folders
+ * of a run alone, which are empty or new.
+ */
+export const atOnce = <A>(
+  operation: string,
+  path: BytePath,
+  calls: () => A
+): Effect.Effect<A, LayerStoreError.LayerStoreError> =>
+  Effect.try({
+    try: calls,
+    catch: (error) => failure(operation, path, error instanceof Error ? error : new Error(String(error)))
+  })
 
 export type Entry = Dirent
 
@@ -173,6 +179,32 @@ export const writeText = (path: BytePath, text: string): Effect.Effect<void, Lay
     Fs.writeFile(p, text, { mode: 0o600, flush: true }, (error) => done(error, undefined))
   )
 
+/** A new folder with the two that an overlay writes to in it, the upper one with the attributes. */
+export const makeOverlayFolders = (
+  directory: BytePath,
+  upper: BytePath,
+  work: BytePath,
+  { gid, mode, mtimeMs, uid }: Attributes
+): Effect.Effect<void, LayerStoreError.LayerStoreError> =>
+  atOnce("create", directory, () => {
+    for (const path of [work, upper]) Fs.mkdirSync(toBuffer(path), { mode: 0o700 })
+    const seconds = secondsOf(mtimeMs)
+    Fs.lchownSync(toBuffer(upper), uid, gid)
+    Fs.chmodSync(toBuffer(upper), mode)
+    Fs.utimesSync(toBuffer(upper), seconds, seconds)
+  })
+
+/** Whether a folder has no entry, and its attributes; of a full one the first entry is read and no other. */
+export const lookInto = (
+  directory: BytePath
+): Effect.Effect<{ readonly isEmpty: boolean; readonly attributes: Attributes }, LayerStoreError.LayerStoreError> =>
+  atOnce("inspect", directory, () => {
+    const folder = Fs.opendirSync(display(directory), { bufferSize: 1 })
+    const first = folder.readSync()
+    folder.closeSync()
+    return { isEmpty: first === null, attributes: attributesOf(Fs.lstatSync(toBuffer(directory))) }
+  })
+
 /** Reads a file to its end. */
 export const readThrough = (
   path: BytePath,
@@ -219,6 +251,9 @@ export const attributesOf = (stats: Stats): Attributes => ({
   mtimeMs: stats.mtimeMs
 })
 
+/** Node cuts off below the microsecond: half of one more, or a time would go back at every copy. */
+const secondsOf = (millis: number): number => millis / 1000 + 5e-7
+
 /** Sets owner and mode of a directory or file: the owner first, since a new one may clear bits of the mode. */
 export const setOwnerAndMode = (
   path: BytePath,
@@ -234,8 +269,7 @@ export const setAttributes = (
   directory: BytePath,
   attributes: Attributes
 ): Effect.Effect<void, LayerStoreError.LayerStoreError> => {
-  // Node cuts off below the microsecond: half of one more, or a time would go back at every copy.
-  const seconds = attributes.mtimeMs / 1000 + 5e-7
+  const seconds = secondsOf(attributes.mtimeMs)
   return Effect.zipRight(
     setOwnerAndMode(directory, attributes),
     call("set time of", directory, (p, done) => Fs.utimes(p, seconds, seconds, (error) => done(error, undefined)))

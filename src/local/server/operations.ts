@@ -8,11 +8,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as Struct from "effect/Struct"
 import { Caller } from "../../api/Account.js"
 import { ApiFailure } from "../../api/Failure.js"
 import type { OperationId } from "../../api/Images.js"
-import { OperationDetail, OperationMetadata, OperationSummary, ProcessResult } from "../../api/Operations.js"
+import { OperationDetail, OperationSummary, ProcessResult } from "../../api/Operations.js"
 import { ContreeApi } from "../../ContreeApi.js"
 import { Engine } from "../Engine.js"
 import { EventLog } from "../EventLog.js"
@@ -21,15 +20,15 @@ import { OperationStore, type StoredOperation } from "../OperationStore.js"
 import { notFound, orInternal, window } from "./answers.js"
 import { demand } from "./authorization.js"
 
-const decodeMetadata = Schema.decodeUnknown(OperationMetadata)
-
-const decodeResult = Schema.decodeUnknownOption(Schema.Struct({ result: ProcessResult }))
+const decodeResources = Schema.decodeUnknownOption(
+  Schema.Struct({ result: Schema.Struct({ resources: ProcessResult.fields.resources }) })
+)
 
 const known = (value: number): Option.Option<number> => (value < 0 ? Option.none() : Option.some(value))
 
 /** What the operation's command consumed, as its result tells. */
 const consumptionOf = (operation: StoredOperation) => {
-  const resources = Option.map(decodeResult(operation.metadata), ({ result }) => result.resources)
+  const resources = Option.map(decodeResources(operation.metadata), ({ result }) => result.resources)
   return {
     consumedCpu: Option.flatMap(resources, ({ systemCpuTime, userCpuTime }) =>
       Option.map(
@@ -61,23 +60,9 @@ const summaryOf = Effect.fnUntraced(function* (operation: StoredOperation) {
   }
 })
 
-const detailOf = Effect.fnUntraced(function* (operation: StoredOperation) {
-  const metadata = yield* Effect.orDie(decodeMetadata(operation.metadata))
-  return new OperationDetail({
-    ...(yield* summaryOf(operation)),
-    metadata: Option.some(metadata),
-    result:
-      operation.status === "SUCCESS"
-        ? Option.some({ image: operation.resultImageId, tag: operation.resultTag })
-        : Option.none()
-  })
-})
+const encodeResult = Schema.encode(ProcessResult)
 
 const encodeDetail = Schema.encode(OperationDetail)
-
-/** An import's metadata has no result, not even null: readers tell the kinds of operations apart by such keys. */
-const withoutResult = (metadata: Schema.Schema.Encoded<typeof OperationDetail>["metadata"]) =>
-  metadata && Struct.omit(metadata, "result")
 
 const isOver = ({ status }: StoredOperation): boolean =>
   status === "SUCCESS" || status === "FAILED" || status === "CANCELLED"
@@ -90,21 +75,27 @@ const answer = Effect.fnUntraced(function* (
   operation: StoredOperation,
   partial: Option.Option<typeof ProcessResult.Type>
 ) {
-  const detail = yield* detailOf(operation)
-  const shown = isOver(operation)
-    ? detail
-    : new OperationDetail({
-        ...detail,
-        metadata: Option.map(detail.metadata, (metadata) => ({
-          ...metadata,
-          result: Option.orElse(metadata.result, () => partial)
-        }))
-      })
-  const encoded = yield* Effect.orDie(encodeDetail(shown))
-  const body = operation.kind === "image_import" ? { ...encoded, metadata: withoutResult(encoded.metadata) } : encoded
-  return HttpServerResponse.unsafeJson(body, {
-    headers: isOver(operation) || Option.exists(detail.duration, Duration.lessThan(young)) ? {} : { "retry-after": "1" }
+  const detail = new OperationDetail({
+    ...(yield* summaryOf(operation)),
+    metadata: Option.none(),
+    result:
+      operation.status === "SUCCESS"
+        ? Option.some({ image: operation.resultImageId, tag: operation.resultTag })
+        : Option.none()
   })
+  // The record has the metadata on the wire's form: the outputs in it are not decoded and encoded again, and an
+  // import has no key `result`, by which readers tell the kinds of operations apart.
+  const metadata =
+    isOver(operation) || Option.isNone(partial)
+      ? operation.metadata
+      : { ...operation.metadata, result: yield* Effect.orDie(encodeResult(partial.value)) }
+  return HttpServerResponse.unsafeJson(
+    { ...(yield* Effect.orDie(encodeDetail(detail))), metadata },
+    {
+      headers:
+        isOver(operation) || Option.exists(detail.duration, Duration.lessThan(young)) ? {} : { "retry-after": "1" }
+    }
+  )
 })
 
 /** So long a follower waits for the first event before it is told to come back. */
@@ -133,17 +124,18 @@ export const operationsGroup = HttpApiBuilder.group(ContreeApi, "operations", (h
         operations.get(project, id),
         Option.match({ onNone: () => Effect.fail(notFound(`There is no operation ${id}`)), onSome: Effect.succeed })
       )
-    /** Keeps the answer back while the operation goes on, as long as the request prefers. */
-    const preferred = (id: OperationId, wait: Duration.Duration) =>
+    /** The operation when it ends within the time that the request prefers to wait. */
+    const endedWithin = (project: string, id: OperationId, wait: Duration.Duration) =>
       Duration.equals(wait, Duration.zero)
-        ? Effect.void
-        : engine
-            .ended(id)
-            .pipe(
-              Effect.raceFirst(Deferred.await(closing)),
-              Effect.timeout(Duration.min(wait, longestWait)),
-              Effect.ignore
-            )
+        ? Effect.succeedNone
+        : engine.ended(project, id).pipe(
+            Effect.raceFirst(Effect.as(Deferred.await(closing), Option.none())),
+            Effect.timeoutTo({
+              duration: Duration.min(wait, longestWait),
+              onSuccess: (operation) => operation,
+              onTimeout: Option.none<StoredOperation>
+            })
+          )
     /** What the instance's own command has written so far. */
     const partial = ({ id }: StoredOperation) =>
       Effect.map(
@@ -169,11 +161,9 @@ export const operationsGroup = HttpApiBuilder.group(ContreeApi, "operations", (h
       .handleRaw("get", ({ headers, path, urlParams }) =>
         Effect.gen(function* () {
           const { project } = yield* Caller
-          const known = yield* existing(project, path.id)
-          const operation =
-            headers.prefer === undefined || isOver(known)
-              ? known
-              : yield* Effect.zipRight(preferred(path.id, headers.prefer), existing(project, path.id))
+          const ended =
+            headers.prefer === undefined ? Option.none() : yield* endedWithin(project, path.id, headers.prefer)
+          const operation = Option.isSome(ended) ? ended.value : yield* existing(project, path.id)
           return yield* answer(operation, urlParams.inflight === true ? yield* partial(operation) : Option.none())
         }).pipe(orInternal)
       )
