@@ -258,10 +258,10 @@ export const check = Effect.fn("Fsck.check")(function* (
     )
   }
 
-  const orphan = (path: Tree.BytePath, name: string) =>
+  const orphan = (path: Tree.BytePath, name: string, isDirectory: boolean) =>
     note(
       { kind: "orphan", what: name, detail: "nothing lists it", suggestion: "The next start of the engine removes it" },
-      Tree.removeTree(path)
+      isDirectory ? Tree.removeTree(path) : Tree.unlink(path)
     )
   const listed = new Set<string>([...files.map(({ sha256 }) => sha256), "new"])
   for (const [folder, isKept] of [
@@ -272,8 +272,10 @@ export const check = Effect.fn("Fsck.check")(function* (
     ["f/new", () => false]
   ] as const) {
     const at = Tree.join(data, folder)
-    for (const { name } of yield* listOrNothing(at)) {
-      if (!isKept(name)) yield* orphan(Tree.join(at, name), `${folder}/${Buffer.from(name, "latin1").toString()}`)
+    for (const entry of yield* listOrNothing(at)) {
+      const { name } = entry
+      if (!isKept(name))
+        yield* orphan(Tree.join(at, name), `${folder}/${Buffer.from(name, "latin1").toString()}`, entry.isDirectory())
     }
   }
   return { images: images.length, layers: known.size, files: files.length, problems }
