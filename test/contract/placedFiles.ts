@@ -100,7 +100,7 @@ export const placedFiles = (it: It) => {
         const image = (yield* busybox).id
         const spawn = (path: string, id: FileId) =>
           client.instances.spawn({ image, command: "true", files: { [path]: { id } } })
-        const missing = Schema.decodeSync(FileId)("0b3f2c5e-8d8a-4c43-9a0e-3a4d7b2f9e11")
+        const missing = yield* Schema.decode(FileId)("0b3f2c5e-8d8a-4c43-9a0e-3a4d7b2f9e11")
         assert.include((yield* failsWith(spawn("/file", missing), "RequestRejected")).message, missing)
         const { id } = yield* client.files.upload(new TextEncoder().encode("text"))
         for (const path of ["", "/", "/folder/", "/folder/..", "/nul\0"]) {

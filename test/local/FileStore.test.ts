@@ -126,25 +126,23 @@ describe("FileStore", () => {
     }).pipe(Effect.scoped))
 
   test("leaves nothing of an upload that fails or is interrupted", (directory) =>
-    Effect.gen(function* () {
-      yield* during(directory, (store) =>
-        Effect.gen(function* () {
-          const broken = Stream.concat(Stream.make(bytes("part")), Stream.fail("it broke off"))
-          assert.deepStrictEqual(yield* Effect.exit(store.upload("p", broken)), Exit.fail("it broke off"))
-          const reached = yield* Deferred.make<void>()
-          const hanging = Stream.concat(
-            Stream.make(bytes("part")),
-            Stream.fromEffect(Effect.zipRight(Deferred.succeed(reached, undefined), Effect.never))
-          )
-          const fiber = yield* Effect.fork(store.upload("p", hanging))
-          yield* Deferred.await(reached)
-          assert.lengthOf((yield* stored(directory)).receiving, 1)
-          yield* Fiber.interrupt(fiber)
-          assert.deepStrictEqual(yield* stored(directory), { contents: [], receiving: [] })
-          assert.deepStrictEqual(yield* store.list("p", everything), [])
-        })
-      )
-    }).pipe(Effect.scoped))
+    during(directory, (store) =>
+      Effect.gen(function* () {
+        const broken = Stream.concat(Stream.make(bytes("part")), Stream.fail("it broke off"))
+        assert.deepStrictEqual(yield* Effect.exit(store.upload("p", broken)), Exit.fail("it broke off"))
+        const reached = yield* Deferred.make<void>()
+        const hanging = Stream.concat(
+          Stream.make(bytes("part")),
+          Stream.fromEffect(Effect.zipRight(Deferred.succeed(reached, undefined), Effect.never))
+        )
+        const fiber = yield* Effect.fork(store.upload("p", hanging))
+        yield* Deferred.await(reached)
+        assert.lengthOf((yield* stored(directory)).receiving, 1)
+        yield* Fiber.interrupt(fiber)
+        assert.deepStrictEqual(yield* stored(directory), { contents: [], receiving: [] })
+        assert.deepStrictEqual(yield* store.list("p", everything), [])
+      })
+    ).pipe(Effect.scoped))
 
   test("gives one file to many who upload the same content at once", (directory) =>
     Effect.gen(function* () {

@@ -1,5 +1,5 @@
 import { assert, layer } from "@effect/vitest"
-import { Effect, Schema } from "effect"
+import { Effect, Either, Schema } from "effect"
 import { execFileSync } from "node:child_process"
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -285,29 +285,30 @@ layer(engine(), { timeout: "2 minutes", excludeTestServices: true })("searching 
               return [`--${key}-context=${values[0]}`]
           }
         })
-        let said = ""
-        try {
-          said = execFileSync(
-            rg,
-            [
-              "--no-config",
-              "--hidden",
-              "--no-ignore",
-              "--sort=path",
-              "--no-heading",
-              "--null",
-              "--with-filename",
-              "--line-number",
-              "--byte-offset",
-              "--no-context-separator",
-              ...flags,
-              "./"
-            ],
-            { cwd: folder, encoding: "utf8" }
-          )
-        } catch {
-          // Nothing was found.
-        }
+        // Without a match it exits with 1.
+        const said = Either.getOrElse(
+          Either.try(() =>
+            execFileSync(
+              rg,
+              [
+                "--no-config",
+                "--hidden",
+                "--no-ignore",
+                "--sort=path",
+                "--no-heading",
+                "--null",
+                "--with-filename",
+                "--line-number",
+                "--byte-offset",
+                "--no-context-separator",
+                ...flags,
+                "./"
+              ],
+              { cwd: folder, encoding: "utf8" }
+            )
+          ),
+          () => ""
+        )
         const result = yield* grep(id, { path: "/r", ...query })
         const found = result.matches.map(({ absoluteOffset, lineNumber, path, text, type }) => {
           const mark = type === "match" ? ":" : "-"
