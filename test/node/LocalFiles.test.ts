@@ -403,8 +403,11 @@ describe("LocalFiles.unpack", () => {
     ],
     [
       "a stream that fails",
-      Stream.concat(archive([{ name: "a", content: "x" }]).pipe(Stream.orDie, Stream.take(1)), Stream.fail("lost")),
-      (error) => error === "lost"
+      Stream.concat(
+        archive([{ name: "a", content: "x" }]).pipe(Stream.orDie, Stream.take(1)),
+        Stream.fail(new Broken())
+      ),
+      (error) => error instanceof Broken
     ]
   ]
   it.scoped.each(broken)("leaves nothing of %s", ([_what, bytes, matches]) =>
