@@ -137,6 +137,8 @@ export declare namespace LayerStore {
     readonly layers: Effect.Effect<HashSet.HashSet<LayerName>, LayerStoreError.LayerStoreError>
     /** A folder for a run over a chain with this topmost layer, whose root's mode, owner and time the upper takes. */
     readonly newRun: (top: LayerName) => Effect.Effect<Run, LayerStoreError.LayerStoreError, Scope.Scope>
+    /** Fails with `Missing` when a layer of the chain is not there. */
+    readonly verify: (chain: Chain) => Effect.Effect<void, LayerStoreError.LayerStoreError>
     /** Whether the run has written nothing, so that its result is the image that it ran on. */
     readonly isEmpty: (run: Run) => Effect.Effect<boolean, LayerStoreError.LayerStoreError>
     /**
@@ -316,6 +318,9 @@ export const make = <E, R>(
       }
     })
 
+    const verify = (chain: Chain) =>
+      Effect.forEach(chain, (name) => Tree.lstat(Tree.join(layers, name)), { discard: true })
+
     const isEmpty = Effect.fnUntraced(function* (candidate: Run) {
       const { attributes, isEmpty } = yield* Tree.lookInto(Tree.bytePath(candidate.upper))
       const { gid, mode, uid } = attributes
@@ -358,6 +363,7 @@ export const make = <E, R>(
         ),
       layers: Effect.map(listLayers, HashSet.fromIterable),
       newRun,
+      verify,
       isEmpty,
       commit: Effect.fn("LayerStore.commit")((candidate: Run) => admit(Tree.bytePath(candidate.upper))),
       newImport,

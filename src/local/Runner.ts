@@ -170,6 +170,8 @@ export const run = Effect.fn("Runner.run")(function* <A, E>(
           return yield* main.result
         })
       ).pipe(
+        // The kernel says of a mount only that something is not there.
+        Effect.tapErrorTag("SandboxError", () => layers.verify(chain)),
         Effect.onError((cause) =>
           Effect.flatMap(shutdown(Cause.isInterrupted(cause) ? "signal" : "spawn_failed"), (event) =>
             log.append([event])

@@ -165,7 +165,7 @@ suite(Contree.busyboxRegistry, { excludeTestServices: true })("effect-contree", 
         Effect.gen(function* () {
           const broken = yield* Effect.flip(Image.run("kept:1", "true"))
           assert.match(broken.message, /import the image again/i)
-          const again = yield* Image.oci("busybox:latest")
+          const again = yield* Image.importFrom("busybox:latest")
           assert.notStrictEqual(again.id, made.base.id)
           assert.strictEqual(yield* output(again, "echo here"), "here\n")
         })

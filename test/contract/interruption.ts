@@ -10,7 +10,7 @@ import type { It } from "./suite.js"
 
 export const interruption = (it: It) => {
   describe("interrupting the fiber of a run", () => {
-    it.effect("ends its command within a second, and the operation is cancelled", () =>
+    it.effect("ends its command soon, and the operation is cancelled", () =>
       Effect.gen(function* () {
         const { running } = yield* Fixture
         const image = yield* busybox
@@ -25,7 +25,7 @@ export const interruption = (it: It) => {
           const [newest] = Array.from(
             yield* Operation.stream({ kind: "instance" }).pipe(Stream.take(1), Stream.runCollect)
           )
-          yield* within(1000)(running(seconds), (found) => found.length === 0)
+          yield* within(5000)(running(seconds), (found) => found.length === 0)
           assert.strictEqual(newest?.status, "CANCELLED")
           assert.deepStrictEqual(newest?.resultImageId, Option.none())
         }
@@ -45,7 +45,7 @@ export const interruption = (it: It) => {
           yield* Effect.sleep(millis)
           yield* Fiber.interrupt(fiber)
         }
-        yield* within(1000)(
+        yield* within(5000)(
           Effect.all([count("PENDING"), count("EXECUTING"), running(seconds)]),
           ([pending, executing, processes]) => pending + executing + processes.length === 0
         )
@@ -64,7 +64,7 @@ export const interruption = (it: It) => {
           Image.run(image, `sleep ${seconds}`)
         ])
         assert.strictEqual((yield* Image.run(won.image, "cat /who", { disposable: true })).stdout.text, "quick\n")
-        yield* within(1000)(running(seconds), (found) => found.length === 0)
+        yield* within(5000)(running(seconds), (found) => found.length === 0)
         assert.strictEqual(yield* Stream.runCount(Operation.stream({ status: "EXECUTING" })), 0)
       })
     )

@@ -89,7 +89,7 @@ export const operations = (it: It) => {
         const id = yield* start(`sleep ${seconds}`)
         const waiting = yield* Effect.fork(Effect.either(Operation.wait(id)))
         yield* within(5000)(running(seconds), (found) => found.length > 0)
-        yield* within(1000)(status(id), (now) => now === "EXECUTING")
+        yield* within(5000)(status(id), (now) => now === "EXECUTING")
         assert.include(yield* idsOf({ status: "EXECUTING" }, 10), id)
         assert.isTrue(yield* Operation.cancel(id))
         assert.strictEqual(yield* status(id), "CANCELLED")

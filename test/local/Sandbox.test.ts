@@ -342,7 +342,7 @@ for (const identity of SandboxWorker.identities) {
           const stubborn =
             "trap '' 1 2 3 15; (setsid sh -c 'trap \"\" 1 2 3 15; exec >/dev/null 2>&1 </dev/null; sh -c \"sleep 98765\" & sleep 98765' &) ; setsid nohup sleep 98765 >/dev/null 2>&1 & echo up; sleep 98765"
 
-          it.effect("within a second of a kill, with all that it started, and leaves no process and no mount", () =>
+          it.effect("soon after a kill, with all that it started, and leaves no process and no mount", () =>
             Effect.gen(function* () {
               const worker = yield* Worker
               for (const end of ["kill", "close"] as const) {
