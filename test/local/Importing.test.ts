@@ -162,14 +162,14 @@ const engine = Layer.unwrapScoped(
   })
 ).pipe(Layer.provide(NodeContext.layer))
 
-/** Everything in the data folder, the database's own files left out. */
+/** Everything in the data folder but the database's own files and the event logs, which tell of what failed. */
 const stored = (dataDirectory: string) =>
   Effect.sync(() =>
     readdirSync(dataDirectory, { recursive: true, encoding: "utf8" })
       .filter((path) => {
         // What the engine removes in the background may be gone by now.
         const entry = lstatSync(`${dataDirectory}/${path}`, { throwIfNoEntry: false })
-        return entry !== undefined && (!entry.isFile() || path.includes("/"))
+        return entry !== undefined && (!entry.isFile() || path.includes("/")) && !/^e(\/|$)/.test(path)
       })
       .sort()
   )

@@ -2,6 +2,7 @@
  * The main module of the engine's worker process: it serves the API to the process that started it, and to others
  * where that one asks so.
  */
+import * as FileSystem from "@effect/platform/FileSystem"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpServer from "@effect/platform/HttpServer"
 import * as NodeContext from "@effect/platform-node/NodeContext"
@@ -35,13 +36,19 @@ import { drainWord, WorkerAnswer, WorkerSettings } from "./workerProtocol.js"
 const answer = (value: typeof WorkerAnswer.Type) =>
   Schema.encode(WorkerAnswer)(value).pipe(Effect.flatMap(Console.log), Effect.orDie)
 
+/** A worker that was killed leaves its socket; the lock on the database says that nobody listens on it. */
+const unusedSocket = (path: string) =>
+  Layer.effectDiscard(Effect.flatMap(FileSystem.FileSystem, (fs) => Effect.ignore(fs.remove(path, { force: true }))))
+
 const server = ({ access, engine, listen, maxJsonBytes, tokens }: typeof WorkerSettings.Type, node: Server) =>
   HttpApiBuilder.serve().pipe(
     Layer.provide(ContreeServer.layer({ tokens, access, maxJsonBytes: maxJsonBytes ?? 32 * 1024 * 1024 })),
     Layer.provideMerge(Drain.layer),
     Layer.provideMerge(
       Layer.mapError(
-        NodeHttpServer.layer(() => node, listen._tag === "Socket" ? { path: listen.path } : listen),
+        NodeHttpServer.layer(() => node, listen._tag === "Socket" ? { path: listen.path } : listen).pipe(
+          Layer.provide(listen._tag === "Socket" ? unusedSocket(listen.path) : Layer.empty)
+        ),
         ({ cause }) =>
           new EngineError({
             detail: `it cannot listen: ${cause instanceof Error ? cause.message : String(cause)}`,
