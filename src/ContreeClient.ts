@@ -295,10 +295,14 @@ export const make = Effect.fnUntraced(function* (
     attributes: Readonly<Record<string, unknown>>,
     transport: Transport.Transport = streaming
   ) =>
-    Stream.unwrap(
+    Stream.unwrapScoped(
       Effect.gen(function* () {
-        const response = yield* Effect.flatMap(request, (request) => transport.execute(request)).pipe(
-          Call.toRequestErrors(config, where)
+        const response = yield* Effect.acquireRelease(
+          Effect.flatMap(request, (request) => transport.execute(request)).pipe(
+            Call.toRequestErrors(config, where),
+            Effect.interruptible
+          ),
+          Bodies.discard
         )
         return read(Bodies.arriving({ response, request: where, idleLimit, scrub: yield* scrub(config) }))
       })

@@ -122,6 +122,17 @@ export const arriving = (options: {
   )
 }
 
+/**
+ * Closes an answer that may not have been read to its end. Who is interrupted before the first piece has opened nothing
+ * that could be closed, and the connection would stay; so the body is opened for a moment.
+ */
+export const discard = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<void> =>
+  Stream.runDrain(response.stream).pipe(
+    Effect.interruptible,
+    Effect.raceFirst(Effect.repeatN(Effect.yieldNow(), 10)),
+    Effect.ignore
+  )
+
 /** The slowest line that an upload is still waited for: about one megabit a second. */
 const slowestBytesPerSecond = 128 * 1024
 
