@@ -297,14 +297,18 @@ export const make = Effect.fnUntraced(function* (
   ) =>
     Stream.unwrapScoped(
       Effect.gen(function* () {
+        let isOpen = false
+        const onOpen = () => {
+          isOpen = true
+        }
         const response = yield* Effect.acquireRelease(
           Effect.flatMap(request, (request) => transport.execute(request)).pipe(
             Call.toRequestErrors(config, where),
             Effect.interruptible
           ),
-          Bodies.discard
+          (response) => Effect.suspend(() => (isOpen ? Effect.void : Bodies.discard(response)))
         )
-        return read(Bodies.arriving({ response, request: where, idleLimit, scrub: yield* scrub(config) }))
+        return read(Bodies.arriving({ response, request: where, onOpen, idleLimit, scrub: yield* scrub(config) }))
       })
     ).pipe(Stream.withSpan(`ContreeClient.${name}`, { attributes }))
 

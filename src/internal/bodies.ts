@@ -78,6 +78,8 @@ const readAhead = 16
 export const arriving = (options: {
   readonly response: HttpClientResponse.HttpClientResponse
   readonly request: RequestInfo
+  /** Called when the body is opened. */
+  readonly onOpen?: (() => void) | undefined
   readonly idleLimit: Duration.Duration
   readonly scrub: Scrub
 }): Stream.Stream<Uint8Array, RequestError> => {
@@ -92,7 +94,10 @@ export const arriving = (options: {
       /** Since when the next piece is waited for; nobody waits while the taker is behind. */
       let since: number | undefined = clock.unsafeCurrentTimeMillis()
 
-      const read = response.stream.pipe(
+      const read = Stream.suspend(() => {
+        options.onOpen?.()
+        return response.stream
+      }).pipe(
         Stream.runForEachChunk((chunk) => {
           for (const bytes of chunk) came += bytes.byteLength
           since = undefined
@@ -123,14 +128,14 @@ export const arriving = (options: {
 }
 
 /**
- * Closes an answer that may not have been read to its end. Who is interrupted before the first piece has opened nothing
- * that could be closed, and the connection would stay; so the body is opened for a moment.
+ * Closes an answer whose body was never opened. Who is interrupted before that has nothing that could be closed, and
+ * the connection would stay; so the body is opened for a moment.
  */
 export const discard = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<void> =>
   Stream.runDrain(response.stream).pipe(
     Effect.interruptible,
     Effect.raceFirst(Effect.repeatN(Effect.yieldNow(), 10)),
-    Effect.ignore
+    Effect.catchAllCause(() => Effect.void)
   )
 
 /** The slowest line that an upload is still waited for: about one megabit a second. */
