@@ -1,8 +1,9 @@
 /**
- * What the client costs over bare `fetch` and `JSON.parse` doing the same work, against one server in its own process.
+ * What the client costs over bare `fetch` and `JSON.parse` doing the same work, against one server in its own process;
+ * and what Effect and its platform cost alone, with the same schemas.
  *
- * Each way of each workload has a process of its own, so that its memory is its own; rounds alternate between the two,
- * so that whatever else the machine does meets both alike. Read `cpu` where the machine is busy: it is what the process
+ * Each way of each workload has a process of its own, so that its memory is its own; rounds alternate between them, so
+ * that whatever else the machine does meets all alike. Read `cpu` where the machine is busy: it is what the process
  * itself used, while `wall` also waits for others.
  *
  * npm run bench:client [-- --rounds 5 --only get1 --only events]
@@ -16,13 +17,10 @@ import { build } from "esbuild"
 import { type ChildProcess, fork } from "node:child_process"
 import * as os from "node:os"
 import { fileURLToPath } from "node:url"
-import { type Sample, type Workload, workloadNames, workloads } from "./client/workloads.js"
+import { type Sample, type Way, ways, waysOf, type Workload, workloadNames, workloads } from "./client/workloads.js"
 import * as Percentiles from "./Percentiles.js"
 
 class BenchError extends Data.TaggedError("BenchError")<{ readonly message: string }> {}
-
-const ways = ["bare", "typed"] as const
-type Way = (typeof ways)[number]
 
 /** The next message of a process, or its end as a failure. */
 const message = <A>(child: ChildProcess) =>
@@ -43,7 +41,7 @@ const message = <A>(child: ChildProcess) =>
 const bundled = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
   const outdir = yield* fs.makeTempDirectoryScoped({ prefix: "effect-contree-bench-" })
-  const entryPoints = ["bare", "typed", "server"].map((name) =>
+  const entryPoints = [...Object.keys(ways), "server"].map((name) =>
     fileURLToPath(new URL(`client/${name}.ts`, import.meta.url))
   )
   yield* Effect.tryPromise({
@@ -93,39 +91,42 @@ const load = Effect.sync(() =>
 const row = (title: string, cells: ReadonlyArray<string>) =>
   `  ${title.padEnd(34)}${cells.map((cell) => cell.padStart(11)).join("")}`
 
-const show = Effect.fnUntraced(function* (workload: Workload, samples: Record<Way, ReadonlyArray<Sample>>) {
+/** What was measured of a way. */
+interface Measured {
+  readonly way: Way
+  readonly samples: ReadonlyArray<Sample>
+}
+
+const show = Effect.fnUntraced(function* (workload: Workload, measured: ReadonlyArray<Measured>) {
   yield* Console.log(
     `\n${row(workload.title, ["n", "cpu min", "wall min", "wall p50", `${workload.unit}/s`, "idle MiB", "peak MiB"])}`
   )
-  const measured = (of: ReadonlyArray<Sample>) => ({
-    count: of.length,
-    wall: Percentiles.of(of.map(({ wall }) => wall)),
-    cpu: Percentiles.of(of.map(({ cpu }) => cpu)),
-    peak: Math.max(...of.map(({ peak }) => peak)),
-    idle: of[0]?.idle ?? Number.NaN
-  })
-  const found = { bare: measured(samples.bare), typed: measured(samples.typed) }
-  for (const way of ways) {
-    const { count, cpu, idle, peak, wall } = found[way]
+  const found = measured.map(({ samples, way }) => ({
+    way,
+    count: samples.length,
+    wall: Percentiles.of(samples.map(({ wall }) => wall)),
+    cpu: Percentiles.of(samples.map(({ cpu }) => cpu)),
+    peak: Math.max(...samples.map(({ peak }) => peak)),
+    idle: samples[0]?.idle ?? Number.NaN
+  }))
+  for (const { count, cpu, idle, peak, wall, way } of found) {
     const cells = [cpu.min, wall.min, wall.p50, (workload.count / wall.min) * 1000, idle, peak]
+    yield* Console.log(row(ways[way], [String(count), ...cells.map((cell) => cell.toFixed(0))]))
+  }
+  const [below, ...others] = found
+  if (below === undefined) return
+  for (const above of others) {
+    const ratios = [above.cpu.min / below.cpu.min, above.wall.min / below.wall.min, above.wall.p50 / below.wall.p50]
     yield* Console.log(
-      row(way === "bare" ? "fetch and JSON.parse" : "effect-contree", [
-        String(count),
-        ...cells.map((cell) => cell.toFixed(0))
+      row(above.way === "typed" ? `${ways.typed}, aim ${workload.aim}x` : ways[above.way], [
+        "",
+        ...ratios.map((ratio) => `${ratio.toFixed(2)}x`),
+        "",
+        `+${(above.idle - below.idle).toFixed(0)}`,
+        `+${(above.peak - below.peak).toFixed(0)}`
       ])
     )
   }
-  const [above, below] = [found.typed, found.bare]
-  const ratios = [above.cpu.min / below.cpu.min, above.wall.min / below.wall.min, above.wall.p50 / below.wall.p50]
-  yield* Console.log(
-    row(`ratio, aim ${workload.aim}x`, [
-      "",
-      ...ratios.map((ratio) => `${ratio.toFixed(2)}x`),
-      "",
-      `+${(above.idle - below.idle).toFixed(0)}`,
-      `+${(above.peak - below.peak).toFixed(0)}`
-    ])
-  )
 })
 
 const options = {
@@ -144,18 +145,20 @@ const bench = Cli.make("bench:client", options, ({ only, rounds }) =>
     for (const name of workloadNames.filter((name) => only.length === 0 || only.includes(name))) {
       yield* Effect.scoped(
         Effect.gen(function* () {
-          const samples: Record<Way, Array<Sample>> = { bare: [], typed: [] }
-          const children: Record<Way, ChildProcess> = {
-            bare: (yield* started(`${folder}/bare.mjs`, [name, server.url])).child,
-            typed: (yield* started(`${folder}/typed.mjs`, [name, server.url])).child
-          }
+          const sides = yield* Effect.forEach(waysOf(name), (way) =>
+            Effect.map(started(`${folder}/${way}.mjs`, [name, server.url]), ({ child }) => ({
+              way,
+              child,
+              samples: new Array<Sample>()
+            }))
+          )
           for (let index = -2; index < rounds; index++) {
-            for (const way of index % 2 === 0 ? ways : [...ways].reverse()) {
-              const sample = yield* round(children[way])
-              if (index >= 0) samples[way].push(sample)
+            for (const { child, samples } of index % 2 === 0 ? sides : [...sides].reverse()) {
+              const sample = yield* round(child)
+              if (index >= 0) samples.push(sample)
             }
           }
-          yield* show(workloads[name], samples)
+          yield* show(workloads[name], sides)
         })
       )
     }

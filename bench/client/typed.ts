@@ -5,6 +5,7 @@ import { ContreeApi, ContreeClient, Image, ImageId, Operation } from "effect-con
 import * as Schema from "effect/Schema"
 import { downloadBytes, pageSize, requestCount } from "./sizes.js"
 import { serve } from "./side.js"
+import { times } from "./times.js"
 import type { Side } from "./workloads.js"
 
 const typed = (url: string, operation: string, image: string): Side => {
@@ -20,29 +21,20 @@ const typed = (url: string, operation: string, image: string): Side => {
   const get = Effect.flatMap(client, ({ operations }) => Effect.map(operations.get(id), ({ id }) => id))
   const spawn = Effect.flatMap(client, ({ instances }) => instances.spawn(request))
 
-  const times =
-    (count: number, concurrency: number, call: Effect.Effect<string, unknown, ContreeClient.ContreeClient>) => () => {
-      let left = count
-      let done = 0
-      const worker = Effect.gen(function* () {
-        while (left-- > 0) if ((yield* call) === operation) done++
-      })
-      return runtime.runPromise(
-        Effect.as(
-          Effect.all(
-            Array.from({ length: concurrency }, () => worker),
-            { concurrency: "unbounded" }
-          ),
-          () => done
-        ).pipe(Effect.map((done) => done()))
+  const calls = (count: number, concurrency: number, call: typeof get | typeof spawn) => () =>
+    runtime.runPromise(
+      times(
+        count,
+        concurrency,
+        Effect.map(call, (id) => id === operation)
       )
-    }
+    )
 
   return {
-    get1: times(requestCount, 1, get),
-    get64: times(requestCount * 2, 64, get),
-    spawn1: times(requestCount, 1, spawn),
-    spawn64: times(requestCount * 2, 64, spawn),
+    get1: calls(requestCount, 1, get),
+    get64: calls(requestCount * 2, 64, get),
+    spawn1: calls(requestCount, 1, spawn),
+    spawn64: calls(requestCount * 2, 64, spawn),
     events: () => {
       let bytes = 0
       return runtime.runPromise(

@@ -1,4 +1,4 @@
-/** What both sides do, and what each must have seen of it. */
+/** What all sides do, and what each must have seen of it. */
 import { downloadBytes, eventCount, imageCount, requestCount } from "./sizes.js"
 
 export interface Workload {
@@ -26,7 +26,19 @@ export type WorkloadName = keyof typeof workloads
 export const workloadNames = Object.keys(workloads) as ReadonlyArray<WorkloadName>
 
 /** Does a workload once and gives how much of it was seen. */
-export type Side = Record<WorkloadName, () => Promise<number>>
+export type Side = { readonly [Name in WorkloadName]?: () => Promise<number> }
+
+export const ways = {
+  bare: "fetch and JSON.parse",
+  platform: "Effect's platform",
+  typed: "effect-contree"
+} as const
+
+export type Way = keyof typeof ways
+
+/** The platform alone has no reader of events, and its upload is the one beneath ours. */
+export const waysOf = (name: WorkloadName): ReadonlyArray<Way> =>
+  name === "events" || name === "upload" ? ["bare", "typed"] : ["bare", "platform", "typed"]
 
 /** What a side's process answers: times in milliseconds, memory in MiB. */
 export interface Sample {
