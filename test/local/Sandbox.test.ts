@@ -117,6 +117,17 @@ for (const identity of SandboxWorker.identities) {
             })
           )
 
+          it.effect("all of an input that is written and closed before the command reads it", () =>
+            Effect.gen(function* () {
+              const worker = yield* Worker
+              for (const length of [0, 5, 300_000]) {
+                const stdinLater = new Uint8Array(length).map((_, index) => (index * 7) % 256)
+                const run = yield* worker.run({ command: ["/bin/cat"], stdinLater })
+                assert.isTrue(Buffer.from(stdinLater).equals(run.stdout))
+              }
+            })
+          )
+
           it.effect("arguments and variables byte for byte, whatever they hold", () =>
             Effect.gen(function* () {
               const worker = yield* Worker

@@ -42,6 +42,8 @@ export const Request = Schema.Union(
     uid: Schema.Number,
     gid: Schema.Number,
     stdin: Schema.optional(Base64),
+    /** Written and closed as soon as the command is started, instead of being there before. */
+    stdinLater: Schema.optional(Base64),
     /** Instead of a folder of its own. */
     directory: Schema.optional(Schema.String)
   }),
@@ -108,7 +110,7 @@ const inner = Effect.gen(function* () {
       const handle = yield* sandbox
         .start({
           ...request,
-          stdin: request.stdin,
+          stdin: request.stdinLater === undefined ? request.stdin : "open",
           network: true,
           directory,
           upper: `${directory}/u`,
@@ -117,6 +119,10 @@ const inner = Effect.gen(function* () {
         .pipe(Scope.extend(scope))
       running.set(id, handle)
       yield* emit({ type: "started", id })
+      const { stdin } = handle
+      if (stdin !== undefined && request.stdinLater !== undefined) {
+        yield* Effect.fork(Effect.zipRight(stdin.write(request.stdinLater), stdin.close))
+      }
       const forward = (type: "stdout" | "stderr") =>
         Stream.runForEach(handle[type], (bytes) => emit({ type, id, bytes }))
       const [exit] = yield* Effect.all([handle.exit, forward("stdout"), forward("stderr")], {

@@ -323,6 +323,7 @@ export const make = (
         Effect.forkScoped
       )
       const exit = yield* Deferred.make<SlotExit, SandboxError.SandboxError>()
+      const opened = yield* Deferred.make<void>()
       yield* Effect.sync(() => shell.control.write("run\n"))
       let isOver = false
       let isKilled = false
@@ -330,6 +331,7 @@ export const make = (
       const begun = yield* Clock.currentTimeNanos
       yield* Effect.gen(function* () {
         const started = yield* nextReport(shell)
+        yield* Deferred.succeed(opened, undefined)
         const ended = started.said === "start" ? yield* nextReport(shell) : started
         isOver = true
         const [word, status, how] = ended.said.split(" ")
@@ -356,6 +358,7 @@ export const make = (
               outOfMemory: !isKilled
             }))
         ),
+        Effect.ensuring(Deferred.succeed(opened, undefined)),
         Effect.intoDeferred(exit),
         Effect.interruptible,
         Effect.forkScoped
@@ -367,7 +370,8 @@ export const make = (
       return {
         stdout: NamedPipe.read(stdout),
         stderr: NamedPipe.read(stderr),
-        stdin,
+        // Before the slot has opened it, what is in the pipe would be gone with the worker's end of it.
+        stdin: stdin && { ...stdin, close: Effect.zipRight(Deferred.await(opened), stdin.close) },
         visit: {
           ...options,
           folder,
