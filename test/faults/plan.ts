@@ -29,14 +29,16 @@ const streamFault = (roll: Dice): Fault => ({
   _tag: "Stream",
   cutAfter: roll.chance(0.7) ? roll.below(roll.pick([40, 600, 3000])) : undefined,
   how: roll.pick(["rst", "fin", "end", "sse_error"] as const),
-  repeats: roll.chance(0.5) ? roll.below(4) : 0,
+  repeats: roll.pick([0, 1, 2, 3, "all"] as const),
+  seam: roll.chance(0.5) ? roll.below(4) : 0,
+  unnumbered: roll.chance(0.3),
   noise: roll.chance(0.5)
 })
 
 const fault = (roll: Dice, asked: Asked, probability: number): Fault => {
   const manner = mannerOf(asked)
   const starts = manner === "start"
-  if (!roll.chance(probability)) return manner === "events" && roll.chance(0.3) ? streamFault(roll) : none
+  if (!roll.chance(probability)) return manner === "events" && roll.chance(0.5) ? streamFault(roll) : none
   if (manner === "events" && roll.chance(0.7)) return streamFault(roll)
   const kind = roll.below(12)
   if (kind < 4) return reset(roll, asked, starts)

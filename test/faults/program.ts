@@ -101,18 +101,48 @@ const collected = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>) =>
     Effect.map((pieces) => new Uint8Array(Buffer.concat(pieces)))
   )
 
-/** Each event of a log, once and in order, up to its completion. */
-const isWholeLog = (server: FaultServer.FaultServer, id: string, ids: ReadonlyArray<number>): boolean =>
-  JSON.stringify(server.operations.get(id)?.log.map((entry) => entry.id)) === JSON.stringify(ids)
+const isOf = (entry: FaultServer.LogEntry | undefined, event: InstanceEvent.InstanceEvent): boolean =>
+  entry !== undefined &&
+  entry.id === event.id &&
+  entry.spid === event.spid &&
+  entry.type === event._tag.toLowerCase() &&
+  (event._tag === "Stdout" || event._tag === "Stderr"
+    ? same(event.data.bytes, entry.bytes ?? new Uint8Array(0))
+    : entry.bytes === undefined)
 
-const kinds: ReadonlyArray<
-  (context: {
-    readonly server: FaultServer.FaultServer
-    readonly job: number
-    readonly roll: Dice
-    check: Check
-  }) => Step
-> = [
+interface Context {
+  readonly server: FaultServer.FaultServer
+  readonly job: number
+  readonly roll: Dice
+  readonly check: Check
+}
+
+/**
+ * Reads events and holds them against those of the server's log that are meant, event for event: a reading that fails or
+ * is interrupted has had its beginning, and one that ends all of it.
+ */
+const read = <E, R>(
+  { check, server }: Context,
+  id: string,
+  events: Stream.Stream<InstanceEvent.InstanceEvent, E, R>,
+  isMeant: (entry: FaultServer.LogEntry) => boolean = () => true
+): Effect.Effect<void, E, R> => {
+  const given: Array<InstanceEvent.InstanceEvent> = []
+  const log = () => (server.operations.get(id)?.log ?? []).filter(isMeant)
+  const numbers = (events: ReadonlyArray<{ readonly id: number }>) => events.map(({ id }) => id).join()
+  return Stream.runForEach(events, (event) => Effect.sync(() => given.push(event))).pipe(
+    Effect.tap(() => check(given.length === log().length, `${numbers(given)} are all events, ${numbers(log())}`)),
+    Effect.ensuring(
+      Effect.sync(() => {
+        const entries = log()
+        const holds = given.every((event, index) => isOf(entries[index], event))
+        check(holds, `${numbers(given)} are the log's events, ${numbers(entries)}, each once, in order and whole`)
+      })
+    )
+  )
+}
+
+const kinds: ReadonlyArray<(context: Context) => Step> = [
   ({ check, job, roll, server }) => ({
     name: "run",
     sequential: true,
@@ -148,52 +178,62 @@ const kinds: ReadonlyArray<
     sequential: true,
     run: Effect.asVoid(Image.importFrom(`docker://registry.test/forever:${job}`))
   }),
-  ({ check, job, server }) => ({
+  (context) => ({
     name: "instance",
     sequential: false,
     run: Effect.gen(function* () {
+      const { check, job, server } = context
       const instance = yield* Image.start(server.images[0]?.id ?? "", Command.shell(`job ${job}`))
       const expected = FaultServer.jobOutput(job)
-      const [events, stdout, stderr, run] = yield* Effect.all(
-        [Stream.runCollect(instance.events), collected(instance.stdout), collected(instance.stderr), instance.exit],
+      const [stdout, stderr, run] = yield* Effect.all(
+        [
+          collected(instance.stdout),
+          collected(instance.stderr),
+          instance.exit,
+          read(context, instance.id, instance.events)
+        ],
         { concurrency: "unbounded" }
-      )
-      check(
-        isWholeLog(
-          server,
-          instance.id,
-          [...events].map(({ id }) => id)
-        ),
-        "each event came once"
       )
       check(same(stdout, expected.stdout), "stdout of the events is whole")
       check(same(stderr, expected.stderr), "stderr of the events is whole")
       check(run.exitCode === expected.exitCode, "the exit code is the command's")
     }).pipe(Effect.scoped)
   }),
-  ({ check, job, server }) => ({
+  (context) => ({
     name: "exec",
     sequential: false,
     run: Effect.gen(function* () {
+      const { check, job, server } = context
       const instance = yield* Image.start(server.images[0]?.id ?? "", Command.shell(`forever ${job}`))
       const process = yield* instance.exec(Command.shell(`job ${job}`))
       const expected = FaultServer.jobOutput(job)
-      const [stdout, run] = yield* Effect.all([collected(process.stdout), process.exit], { concurrency: 2 })
+      const [stdout, run] = yield* Effect.all(
+        [
+          collected(process.stdout),
+          process.exit,
+          read(context, instance.id, process.events, ({ spid }) => spid === process.spid)
+        ],
+        { concurrency: "unbounded" }
+      )
       check(same(stdout, expected.stdout), "stdout of the process is whole")
       check(run.exitCode === expected.exitCode, "the exit code is the process's")
     }).pipe(Effect.scoped)
   }),
-  ({ check, job, roll, server }) => ({
+  (context) => ({
     name: "input",
     sequential: false,
     run: Effect.gen(function* () {
+      const { check, job, roll, server } = context
       const instance = yield* Image.start(server.images[0]?.id ?? "", Command.shell(`cat ${job}`), { stdin: "open" })
       const pieces = Array.from({ length: 3 }, (_, index) => `${index}: ${roll.pick(["é", "日本", "x".repeat(500)])}\n`)
       const writing = Effect.zipRight(
         Effect.forEach(pieces, (piece) => instance.write(piece)),
         instance.endInput
       )
-      const [stdout] = yield* Effect.all([collected(instance.stdout), writing], { concurrency: 2 })
+      const [stdout] = yield* Effect.all(
+        [collected(instance.stdout), writing, read(context, instance.id, instance.events)],
+        { concurrency: "unbounded" }
+      )
       check(same(stdout, Buffer.from(pieces.join(""))), "what was written came back once")
     }).pipe(Effect.scoped)
   }),
@@ -244,25 +284,24 @@ const kinds: ReadonlyArray<
       check(image?.tags.has(tag) === false, "the image has lost the tag")
     })
   }),
-  ({ check, job, server }) => ({
+  (context) => ({
     name: "events",
     sequential: false,
     run: Effect.gen(function* () {
+      const { check, job, roll, server } = context
       const { id } = yield* Image.start(server.images[0]?.id ?? "", Command.shell(`job ${job}`))
       const attached = yield* Operation.attach(id)
-      const [events, stdout, operation] = yield* Effect.all(
-        [Stream.runCollect(Operation.events(id, { follow: true })), collected(attached.stdout), Operation.wait(id)],
-        { concurrency: 3 }
+      const since = roll.below(8)
+      const [stdout, operation] = yield* Effect.all(
+        [
+          collected(attached.stdout),
+          Operation.wait(id),
+          read(context, id, Operation.events(id, { follow: true })),
+          read(context, id, Operation.events(id, { follow: true, since }), (entry) => entry.id > since)
+        ],
+        { concurrency: "unbounded" }
       )
       check(same(stdout, FaultServer.jobOutput(job).stdout), "stdout of the attached instance is whole")
-      check(
-        isWholeLog(
-          server,
-          id,
-          [...events].map((event) => event.id)
-        ),
-        "each event came once"
-      )
       check(operation.status === "SUCCESS", "the operation is over")
       const replayed = yield* Stream.runCollect(
         InstanceEvent.lines(InstanceEvent.output(Operation.events(id, { follow: true }), "stdout"))
