@@ -48,7 +48,8 @@ const script = (run: BareRun, layers: string, folder: string) => {
       cwd: "/",
       hostname: "linuxkit",
       uid: 0,
-      gid: 0
+      gid: 0,
+      network: "private"
     },
     {
       mountPoint,

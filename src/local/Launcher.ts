@@ -2,9 +2,9 @@
  * The tools that make a sandbox out of a mounted root, behind one interface.
  *
  * A launcher turns a run into shell text and data; a slot executes it. Both launchers give the payload the same
- * surroundings: namespaces of its own (pid, mount, ipc, uts, net with a loopback, cgroup where the kernel has it), a
- * fresh /proc, a minimal /dev, no /sys, nothing of the host's files, Docker's default capabilities less `MKNOD` for
- * id 0 and none for others, no new privileges, and the seccomp filter.
+ * surroundings: namespaces of its own (pid, mount, ipc, uts, cgroup where the kernel has it), a network that is not the
+ * host's, a fresh /proc whose settings are read-only, a minimal /dev, no /sys, nothing of the host's files, Docker's
+ * default capabilities less `MKNOD` for id 0 and none for others, no new privileges, and the seccomp filter.
  *
  * @since 0.1.0
  */
@@ -55,6 +55,18 @@ export interface LauncherPlace {
 }
 
 /**
+ * The network of a command: `private` is a namespace of its own with nothing but a loopback, made by the launcher;
+ * `slot` is that of the slot, which reaches the outside.
+ *
+ * In the slot's a launcher makes none, and gives no `NET_RAW`: raw frames could name the host's loopback. Where the
+ * slot says in `$resolver` which file of the image the name servers are shown in, it binds `$slot/resolv` there.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type LauncherNetwork = "private" | "slot"
+
+/**
  * What a launcher starts. Every text is free of NUL; `cwd` is absolute.
  *
  * @since 0.1.0
@@ -67,6 +79,7 @@ export interface LaunchedCommand {
   readonly hostname: string
   readonly uid: number
   readonly gid: number
+  readonly network: LauncherNetwork
 }
 
 /**
@@ -116,6 +129,10 @@ const capabilities: Record<string, number> = {
   setfcap: 31
 }
 
+/** The names of those that id 0 keeps. */
+const kept = ({ network }: Pick<LaunchedCommand, "network">): ReadonlyArray<string> =>
+  Object.keys(capabilities).filter((name) => network === "private" || name !== "net_raw")
+
 /**
  * The text as one word of a shell program.
  *
@@ -143,14 +160,16 @@ export const bubblewrap: Launcher = {
     const renames = place.ownership === "single" && (changesUser || run.gid !== 0)
     const maps = place.ownership === "mapped" && changesUser
     const options = [
-      ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net", "--unshare-cgroup-try"],
+      ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"],
+      run.network === "private" ? ["--unshare-net"] : [],
       renames ? ["--unshare-user", "--uid", String(run.uid), "--gid", String(run.gid)] : [],
       // Bubblewrap itself maps one id only. It waits until the slot, which may, has mapped them all.
       maps ? ["--unshare-user", "--info-fd", "6", "--userns-block-fd", "5"] : [],
       ["--die-with-parent", "--new-session", "--hostname", run.hostname],
-      ["--bind", place.mountPoint, "/", "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm"],
+      ["--bind", place.mountPoint, "/", "--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev"],
+      ["--perms", "1777", "--tmpfs", "/dev/shm"],
       ["--cap-drop", "ALL", "--seccomp", "4"],
-      changesUser ? [] : Object.keys(capabilities).flatMap((name) => ["--cap-add", `CAP_${name.toUpperCase()}`]),
+      changesUser ? [] : kept(run).flatMap((name) => ["--cap-add", `CAP_${name.toUpperCase()}`]),
       ["--chdir", run.cwd, "--clearenv"],
       Object.entries(run.env).flatMap(([name, value]) => ["--setenv", name, value])
     ].flat()
@@ -163,7 +182,7 @@ export const bubblewrap: Launcher = {
 launch() {
   {
     ${maps ? "map_ids &" : ""}
-    ${place.limits}${user}bwrap --args 8 --json-status-fd 9 --block-fd 7 -- ${words(run.command)} \\
+    ${place.limits}${user}bwrap --args 8 ${run.network === "slot" ? '${resolver:+--ro-bind "$slot/resolv" "$resolver"} ' : ""}--json-status-fd 9 --block-fd 7 -- ${words(run.command)} \\
       >"$slot/out" 2>"$slot/err" 3>&- 4<${quote(place.filter)} 8<"$slot/args" 9>"$slot/status" ${maps ? '5<>"$slot/mapped" 6>"$slot/info"' : ""}
     code=$?
     settle_bubblewrap
@@ -186,7 +205,7 @@ const entry = (
   EntryProgram.make(architecture, {
     ...run,
     ...options,
-    capabilities: Object.values(capabilities),
+    capabilities: kept(run).map((name) => capabilities[name] ?? 0),
     filter: SeccompFilter.make(architecture)
   })
 
@@ -205,15 +224,18 @@ export const utilLinux: Launcher = {
     const tool = (name: string) => quote(tools.get(name) ?? name)
     const changes = run.uid !== 0 || run.gid !== 0
     const renames = place.ownership === "single" && changes
-    const loopback = tools.has("ip")
-      ? `${tool("ip")} link set lo up`
-      : tools.has("ifconfig")
-        ? `${tool("ifconfig")} lo up`
-        : ":"
+    const loopback =
+      run.network === "slot"
+        ? ":"
+        : tools.has("ip")
+          ? `${tool("ip")} link set lo up`
+          : tools.has("ifconfig")
+            ? `${tool("ifconfig")} lo up`
+            : ":"
     return {
       launch: `launch() {
-  ${place.limits}unshare --mount --pid --ipc --uts --net --cgroup --fork --propagation private -- \\
-    sh ${words([place.inner])} "$slot" ${words([place.mountPoint, place.skeleton, place.table])} \\
+  ${place.limits}unshare --mount --pid --ipc --uts ${run.network === "private" ? "--net " : ""}--cgroup --fork --propagation private -- \\
+    sh ${words([place.inner])} "$slot" ${words([place.mountPoint, place.skeleton, place.table])} ${run.network === "slot" ? '"$resolver" ' : ""}\\
     >"$slot/out" 2>"$slot/err" 3>&-
   code=$?
   [ ! -s "$slot/status" ] || fault='SetupFailed log'

@@ -313,6 +313,8 @@ export const make = Effect.fn("MountNamespace.make")(function* (
       `${root}/mounts`,
       [
         `proc ${root}/m/proc proc nosuid,nodev,noexec 0 0`,
+        // The settings of a network stay as they are for the slot's next run.
+        `${root}/m/proc/sys ${root}/m/proc/sys none bind,ro,nosuid,nodev,noexec 0 0`,
         ...present.map((name) => `/dev/${name} ${root}/m/dev/${name} none bind 0 0`),
         `devpts ${root}/m/dev/pts devpts nosuid,noexec,newinstance,ptmxmode=0666,mode=620 0 0`,
         `tmpfs ${root}/m/dev/shm tmpfs nosuid,nodev,mode=1777 0 0`,

@@ -42,7 +42,7 @@ import * as SandboxError from "./SandboxError.js"
  * @since 0.1.0
  * @category models
  */
-export interface SandboxSpec extends Launcher.LaunchedCommand {
+export interface SandboxSpec extends Omit<Launcher.LaunchedCommand, "network"> {
   readonly layers: ReadonlyArray<string>
   readonly directory: string
   readonly upper: string
@@ -57,7 +57,7 @@ export interface SandboxSpec extends Launcher.LaunchedCommand {
  * @since 0.1.0
  * @category models
  */
-export interface VisitorSpec extends Omit<Launcher.LaunchedCommand, "hostname"> {
+export interface VisitorSpec extends Omit<Launcher.LaunchedCommand, "hostname" | "network"> {
   readonly stdin: StdinSource
 }
 
@@ -321,7 +321,7 @@ export const make = Effect.fn("Sandbox.make")(function* (
             running.visit,
             launcher.name,
             String(++visitors),
-            (input) => Launcher.enter(visitor, place, launcher.name, tools, input),
+            (input) => Launcher.enter({ ...visitor, network: run.network }, place, launcher.name, tools, input),
             visitor.stdin
           )
         }),
@@ -360,6 +360,7 @@ export const make = Effect.fn("Sandbox.make")(function* (
       hostname: "probe",
       uid: 0,
       gid: 0,
+      network: "private",
       stdin: undefined
     })
     const [said, exit] = yield* Effect.all(
@@ -423,7 +424,7 @@ export const make = Effect.fn("Sandbox.make")(function* (
             catch: (error) => SandboxError.make("SetupFailed", `the folder of a run: ${String(error)}`)
           })
         }
-        return yield* launch(launcher, tools, overlay, spec)
+        return yield* launch(launcher, tools, overlay, { ...spec, network: "private" })
       })
     }
   }

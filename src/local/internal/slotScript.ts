@@ -162,10 +162,11 @@ done
  * it, and ends with the payload's status. It keeps more capabilities than the payload has, so that the payload cannot
  * look into it.
  *
- * Arguments: the slot's folder, the mountpoint, the folder of the skeleton of /dev, and the table of mounts.
+ * Arguments: the slot's folder, the mountpoint, the folder of the skeleton of /dev, the table of mounts, and the file of
+ * the image that the name servers are shown in, if any.
  */
 export const inner = `
-slot=$1 mountpoint=$2 skeleton=$3 table=$4
+slot=$1 mountpoint=$2 skeleton=$3 table=$4 resolver=$5
 read -r init rest </proc/self/stat
 . "$slot/inner"
 # A user namespace of one renamed id, held by a process of the sandbox: the payload can enter it after it has lost
@@ -179,6 +180,7 @@ prepare() {
   mount -n -t tmpfs -o mode=0755,nosuid,noexec,size=64m tmpfs "$mountpoint/dev" &&
     cp -a "$skeleton/." "$mountpoint/dev/" &&
     mount -n -a -T "$table" &&
+    { [ -z "$resolver" ] || mount -n -o bind,ro,nosuid "$slot/resolv" "$mountpoint$resolver"; } &&
     raise_loopback &&
     name_host &&
     take_identity &&

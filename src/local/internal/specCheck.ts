@@ -5,7 +5,9 @@ import * as Effect from "effect/Effect"
 import type { LaunchedCommand } from "../Launcher.js"
 import * as SandboxError from "../SandboxError.js"
 
-interface Checked extends LaunchedCommand {
+type Spec = Omit<LaunchedCommand, "network">
+
+interface Checked extends Spec {
   readonly layers: ReadonlyArray<string>
 }
 
@@ -21,7 +23,7 @@ const MAX_HOSTNAME_BYTES = 64
 const bytes = (text: string): number => new TextEncoder().encode(text).length
 
 /** What is wrong with a command. Values of the environment are not repeated. */
-const complaint = (spec: LaunchedCommand): string | undefined => {
+const complaint = (spec: Spec): string | undefined => {
   const texts = [
     ...spec.command.map((text, index) => [index === 0 ? "the command" : `argument ${index}`, text] as const),
     ...Object.entries(spec.env).map(
@@ -92,7 +94,7 @@ const orFail = (wrong: string | undefined): Effect.Effect<void, SandboxError.San
   wrong === undefined ? Effect.void : Effect.fail(SandboxError.make("InvalidSpec", wrong))
 
 /** Fails with `InvalidSpec` and what to change where no sandbox can carry the command out. */
-export const checkCommand = (spec: LaunchedCommand) => orFail(complaint(spec))
+export const checkCommand = (spec: Spec) => orFail(complaint(spec))
 
 /** Fails with `InvalidSpec` and what to change where no sandbox can carry the run out. */
 export const check = (spec: Checked) => orFail(complaint(spec) ?? layersComplaint(spec))
