@@ -47,7 +47,7 @@ const measureBranches = Effect.fnUntraced(function* (base: Image.Image, count: n
   const script = (index: number) => `printf %0${changed}d ${index} > /kept`
   for (let index = 0; index < 20; index++) yield* must(base, script(index))
   for (const concurrency of [1, 2, 8]) {
-    const disk = Effect.all([DiskUsage.of(`${dataDirectory}/l`), DiskUsage.of(dataDirectory)])
+    const disk = Effect.all([DiskUsage.of(`${dataDirectory}/l`), DiskUsage.ofEngine(dataDirectory)])
     const [layersBefore, allBefore] = yield* disk
     const { millis, result: samples } = yield* timed(
       Effect.forEach(

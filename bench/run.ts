@@ -148,7 +148,7 @@ const chainWarmup = 50
 const measureChain = Effect.fnUntraced(function* (base: Image.Image, length: number, dataDirectory: string) {
   // Both processes compile what they run often: without this the first runs would be the slow ones.
   for (let index = 0; index < chainWarmup; index++) yield* Image.run(base, commands.writing)
-  const disk = Effect.all([DiskUsage.of(dataDirectory), DiskUsage.of(`${dataDirectory}/l`)])
+  const disk = Effect.all([DiskUsage.ofEngine(dataDirectory), DiskUsage.of(`${dataDirectory}/l`)])
   const [before, layersBefore] = yield* disk
   const samples: Array<number> = []
   let image = base

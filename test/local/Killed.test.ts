@@ -1,6 +1,6 @@
 /**
  * An engine that is killed at random points of all that it does. `CONTREE_TEST_KILLS` is the number of kills, else as
- * many as fit into a minute; `CONTREE_TEST_SEED` repeats the points of another run.
+ * many as fit into twenty seconds; `CONTREE_TEST_SEED` repeats the points of another run.
  */
 import { assert, layer as suite } from "@effect/vitest"
 import { NodeHttpClient } from "@effect/platform-node"
@@ -20,7 +20,7 @@ import { Registry } from "../fixtures/Registry.js"
 
 const kills = Number(process.env["CONTREE_TEST_KILLS"] ?? 0)
 const seed = Number(process.env["CONTREE_TEST_SEED"] ?? Math.floor(Math.random() * 1e9))
-const limitMillis = kills > 0 ? Number.POSITIVE_INFINITY : 60_000
+const limitMillis = kills > 0 ? Number.POSITIVE_INFINITY : 20_000
 const variants = 4
 
 /** What an engine has acknowledged. */
