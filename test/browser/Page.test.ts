@@ -23,30 +23,33 @@ layer(Contree.busyboxRegistry, { excludeTestServices: true, timeout: "4 minutes"
     })
   )
 
-  it.scoped("imports, uploads, runs, and streams live output and input from a page of another origin", () =>
-    Effect.gen(function* () {
-      const { address } = yield* Registry
-      const folder = yield* Contree.temporaryFolder
-      const { code } = yield* Page.bundle
-      const page = yield* Page.served(code)
-      const service = yield* Contree.serve({
-        args: [...Contree.serveArgs(address, `${folder}/data`), "--token", Contree.token, "--cors-origin", page.url]
+  it.scoped(
+    "imports, uploads, runs with files, reads, and streams live output and input from a page of another origin",
+    () =>
+      Effect.gen(function* () {
+        const { address } = yield* Registry
+        const folder = yield* Contree.temporaryFolder
+        const { code } = yield* Page.bundle
+        const page = yield* Page.served(code)
+        const service = yield* Contree.serve({
+          args: [...Contree.serveArgs(address, `${folder}/data`), "--token", Contree.token, "--cors-origin", page.url]
+        })
+        const result = yield* Page.run(page.url, { url: service.url, token: Contree.token })
+        assert.deepStrictEqual(
+          { ...result, tags: result.tags.filter((tag) => tag !== "Stdin" && tag !== "Network") },
+          {
+            sameImage: true,
+            uploaded: [300_000, 20],
+            read: "placed by a page\n",
+            stdout: "hello\n",
+            stderr: "ä\n",
+            missing: "NotFound",
+            lines: ["ready", "got one", "got two"],
+            exitCode: 0,
+            tags: ["Init", "Spawn", "Stdout", "Stdout", "Stdout", "Exit", "Shutdown", "Completion"]
+          }
+        )
       })
-      const result = yield* Page.run(page.url, { url: service.url, token: Contree.token })
-      assert.deepStrictEqual(
-        { ...result, tags: result.tags.filter((tag) => tag !== "Stdin" && tag !== "Network") },
-        {
-          sameImage: true,
-          uploaded: [300_000, 20],
-          stdout: "hello\n",
-          stderr: "ä\n",
-          missing: "NotFound",
-          lines: ["ready", "got one", "got two"],
-          exitCode: 0,
-          tags: ["Init", "Spawn", "Stdout", "Stdout", "Stdout", "Exit", "Shutdown", "Completion"]
-        }
-      )
-    })
   )
 
   it.scoped("is refused by an engine that does not allow the page's origin", () =>

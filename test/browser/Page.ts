@@ -13,6 +13,7 @@ export declare namespace Page {
   interface Result {
     readonly sameImage: boolean
     readonly uploaded: ReadonlyArray<number | undefined>
+    readonly read: string
     readonly stdout: string
     readonly stderr: string
     readonly missing: string

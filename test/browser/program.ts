@@ -1,7 +1,7 @@
 /** What the page runs: a program of a user, in a browser, with nothing but this package and `fetch`. */
 import { FetchHttpClient } from "@effect/platform"
 import { Chunk, Effect, Layer, Option, Redacted, Stream } from "effect"
-import { Command, ContreeClient, FileUpload, Image, Run } from "effect-contree"
+import { Command, ContreeClient, FileUpload, Image, ImageFiles, Run } from "effect-contree"
 import type { Page } from "./Page.js"
 
 const program = Effect.gen(function* () {
@@ -16,6 +16,12 @@ const program = Effect.gen(function* () {
   const run = yield* Image.run(base, Command.sh`echo ${"hello"}; echo ä >&2`, { disposable: true }).pipe(
     Effect.flatMap(Run.orFail)
   )
+
+  const branch = yield* Image.run(
+    base,
+    Command.sh`cat /in/placed > /out`.pipe(Command.files({ "/in/placed": "placed by a page\n" }))
+  ).pipe(Effect.flatMap(Run.orFail))
+  const read = yield* ImageFiles.readText(branch.image, "/out")
 
   const missing = yield* Effect.flip(Image.use("none:such", { strict: true }))
 
@@ -45,6 +51,7 @@ const program = Effect.gen(function* () {
   return {
     sameImage: again.id === base.id,
     uploaded: kept.map(({ size }) => Option.getOrUndefined(size)),
+    read,
     stdout: run.stdout.text,
     stderr: run.stderr.text,
     missing: missing._tag,
