@@ -150,9 +150,13 @@ const leave = (group: string) =>
     Effect.retry(removeGroup(group), Schedule.intersect(Schedule.spaced("20 millis"), Schedule.recurs(50)))
   )
 
-/** Removes the groups of engines that are gone: only empty ones can be removed. */
-const sweep = (base: string, own: string): void => {
-  for (const name of Fs.readdirSync(base).filter((name) => name.startsWith(PREFIX) && name !== own)) {
+/**
+ * Removes the groups of engines that are gone. Those of an engine that works may be empty for a moment too, and whose
+ * process is in another pid namespace nobody here can tell: they have another prefix.
+ */
+const sweep = (base: string, prefix: string): void => {
+  const isGone = (name: string) => name.startsWith(prefix) && !Fs.existsSync(`/proc/${name.slice(prefix.length)}`)
+  for (const name of Fs.readdirSync(base).filter(isGone)) {
     const folders = Fs.readdirSync(`${base}/${name}`, { withFileTypes: true }).filter((entry) => entry.isDirectory())
     for (const path of [...folders.map((entry) => `${base}/${name}/${entry.name}`), `${base}/${name}`]) {
       try {
@@ -195,7 +199,9 @@ export const make = Effect.fn("ControlGroups.make")(function* (
   const fs = yield* FileSystem.FileSystem
   const read = (path: string) => Effect.orElseSucceed(fs.readFileString(path), () => "")
   const found = trees(yield* read("/proc/self/mountinfo"), yield* read("/proc/self/cgroup"))
-  const name = `${PREFIX}${process.pid}`
+  const pidNamespace = yield* Effect.orElseSucceed(fs.readLink("/proc/self/ns/pid"), () => "")
+  const prefix = `${PREFIX}${pidNamespace.replace(/\D/g, "")}.`
+  const name = `${prefix}${process.pid}`
 
   /** The group that holds the slots' groups of a controller, where one can be made with that controller's files. */
   const hold = Effect.fnUntraced(function* (controller: Controller, limit: number) {
@@ -209,7 +215,7 @@ export const make = Effect.fn("ControlGroups.make")(function* (
       const made = yield* Effect.option(
         Effect.gen(function* () {
           if (version === 2) yield* delegate(base, controller)
-          sweep(base, name)
+          sweep(base, prefix)
           yield* Effect.try(() => Fs.mkdirSync(group, { recursive: true }))
           yield* limitGroup(version, group, controller, limit)
           if (version === 2) yield* write(`${group}/cgroup.subtree_control`, `+${controller}`)
