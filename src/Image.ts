@@ -447,7 +447,8 @@ export const start: {
 )
 
 /**
- * Places files into an image and gives the image that has them: a kept run that does nothing else.
+ * Places files into an image and gives the image that has them: a kept run that does nothing else. An image whose shell
+ * does not run gives `CommandFailed`.
  *
  * @example
  * ```ts
@@ -605,7 +606,8 @@ const imageId = (image: Input): Effect.Effect<ImageId, InvalidImageRef | Request
   )
 
 /**
- * Gives an image a tag. An image that has the tag loses it; other tags of the image stay.
+ * Gives an image a tag. An image that has the tag loses it; other tags of the image stay. Text that is no tag gives
+ * `InvalidImageRef`.
  *
  * @example
  * ```ts

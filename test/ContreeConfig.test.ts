@@ -1,4 +1,4 @@
-import { assert, describe, expectTypeOf, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
 import { HttpClient } from "@effect/platform"
 import {
@@ -241,15 +241,4 @@ describe("ContreeClient.layerConfig", () => {
       assert.strictEqual(service.requests[0]?.headers["authorization"], "Bearer mine")
     })
   )
-
-  it("asks for a transport and nothing else", () => {
-    expectTypeOf(ContreeClient.layerConfig).returns.toEqualTypeOf<
-      Layer.Layer<ContreeClient.ContreeClient, ConfigError.ConfigError, HttpClient.HttpClient>
-    >()
-    expectTypeOf(ContreeClient.layerWith).returns.toEqualTypeOf<
-      Layer.Layer<ContreeClient.ContreeClient, never, HttpClient.HttpClient>
-    >()
-    expectTypeOf(ContreeClient.layer).toEqualTypeOf<Layer.Layer<ContreeClient.ContreeClient, ConfigError.ConfigError>>()
-    expectTypeOf(ContreeConfig.fromEnvironment).toEqualTypeOf<Config.Config<ContreeConfig.ContreeConfig>>()
-  })
 })

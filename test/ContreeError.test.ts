@@ -1,4 +1,4 @@
-import { assert, describe, expectTypeOf, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
 import { Cause, Duration, Effect, Exit, Inspectable, Logger, LogLevel, Option, Redacted, Schema, Tracer } from "effect"
 import { inspect } from "node:util"
@@ -50,13 +50,6 @@ describe("every error", () => {
     for (const other of [new Error("It broke"), { _tag: "NotFound", ...fields }, null, undefined, "NotFound"]) {
       assert.isFalse(ContreeError.isContreeError(other))
     }
-  })
-
-  it("is caught by its name", () => {
-    const caught = Effect.fail(all.NotFound).pipe(Effect.catchTag("NotFound", (error) => Effect.succeed(error)))
-    expectTypeOf(caught).branded.toEqualTypeOf<
-      Effect.Effect<ContreeError.NotFound, Exclude<ContreeError.ContreeError, ContreeError.NotFound>>
-    >()
   })
 
   it.effect("survives a way over the wire", () =>

@@ -1,11 +1,9 @@
-import { assert, describe, expectTypeOf, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
 import { Chunk, Deferred, Effect, Equal, Fiber, Hash, Option, pipe, Schedule, Schema, Stream } from "effect"
 import { createHash } from "node:crypto"
 import { Sha256 } from "../src/api/Files.js"
 import * as Command from "../src/Command.js"
-import type { ContreeClient } from "../src/ContreeClient.js"
-import type { InputFailed, RequestError } from "../src/ContreeError.js"
 import * as FileUpload from "../src/FileUpload.js"
 import * as Image from "../src/Image.js"
 import * as Scripted from "./fixtures/ScriptedService.js"
@@ -390,17 +388,4 @@ describe("the files of a command", () => {
       deepStrictEqual(again.service.of(spawn)[0]?.body, service.of(spawn)[0]?.body)
     })
   )
-})
-
-describe("the types of uploads", () => {
-  it("say what can fail and what is needed", () => {
-    expectTypeOf(FileUpload.upload("x")).toEqualTypeOf<
-      Effect.Effect<FileUpload.UploadedFile, RequestError | InputFailed, ContreeClient>
-    >()
-    expectTypeOf(FileUpload.exists("x")).toEqualTypeOf<Effect.Effect<boolean, RequestError, ContreeClient>>()
-    expectTypeOf(FileUpload.get("x")).toEqualTypeOf<
-      Effect.Effect<FileUpload.UploadedFile, RequestError, ContreeClient>
-    >()
-    expectTypeOf(FileUpload.list()).toEqualTypeOf<Stream.Stream<FileUpload.UploadedFile, RequestError, ContreeClient>>()
-  })
 })

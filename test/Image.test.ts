@@ -1,14 +1,11 @@
-import { assert, describe, expectTypeOf, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
 import { Cause, Chunk, DateTime, Duration, Effect, Exit, Fiber, Option, pipe, Schema, Stream, TestClock } from "effect"
-import * as Command from "../src/Command.js"
-import type { ContreeClient } from "../src/ContreeClient.js"
 import type { RequestError } from "../src/ContreeError.js"
 import * as Image from "../src/Image.js"
 import { ImageId } from "../src/ImageId.js"
 import * as ImageRef from "../src/ImageRef.js"
 import type { InvalidImageRef } from "../src/InvalidImageRef.js"
-import type * as Run from "../src/Run.js"
 import * as Scripted from "./fixtures/ScriptedService.js"
 import { image, on, operationId, record, tag } from "./fixtures/ScriptedService.js"
 
@@ -487,38 +484,4 @@ describe("Image.list and Image.stream", () => {
       deepStrictEqual([only?.id, only?.tag, only?.createdAt], [ids[0], Option.none(), Option.none()])
     })
   )
-})
-
-describe("the types", () => {
-  it("name what can fail and what is needed", () => {
-    const ref = ImageRef.fromString("a").pipe((either) => (either._tag === "Right" ? either.right : undefined))
-    type Verb<A, E> = Effect.Effect<A, E, ContreeClient>
-    type Asking = InvalidImageRef | RequestError
-    if (ref !== undefined) expectTypeOf(Image.use(ref)).toEqualTypeOf<Effect.Effect<Image.LazyImage>>()
-    expectTypeOf(Image.use("a")).toEqualTypeOf<Effect.Effect<Image.LazyImage, InvalidImageRef>>()
-    expectTypeOf(Image.use("a", { strict: true })).toEqualTypeOf<Verb<Image.Image, Asking>>()
-    expectTypeOf(Image.oci("a")).toEqualTypeOf<Verb<Image.Image, Image.WorkError>>()
-    expectTypeOf(Image.importFrom("a")).toEqualTypeOf<Verb<Image.Image, Image.WorkError>>()
-    expectTypeOf(Image.tagAs("a", "b")).toEqualTypeOf<Verb<Image.Image, Asking>>()
-    expectTypeOf(Image.untag("a", "b")).toEqualTypeOf<Verb<void, Asking>>()
-    expectTypeOf(Image.untagAll("a")).toEqualTypeOf<Verb<void, Asking>>()
-    expectTypeOf(Image.list()).toEqualTypeOf<Verb<ReadonlyArray<Image.Image>, RequestError>>()
-    expectTypeOf(Image.stream()).toEqualTypeOf<Stream.Stream<Image.Image, RequestError, ContreeClient>>()
-  })
-
-  it("give a kept run an image and a disposable one none", () => {
-    type Kept = Effect.Effect<Run.Kept, Image.RunError, ContreeClient>
-    type Disposable = Effect.Effect<Run.Run, Image.RunError, ContreeClient>
-    expectTypeOf(Image.run("a", "true")).toEqualTypeOf<Kept>()
-    expectTypeOf(Image.run("a", "true", { tag: "b" })).toEqualTypeOf<Kept>()
-    expectTypeOf(Image.run("a", Command.exec("true"), { disposable: false })).toEqualTypeOf<Kept>()
-    expectTypeOf(Image.run("a", "true", { disposable: true })).toEqualTypeOf<Disposable>()
-    expectTypeOf(Image.run(Command.exec("true"), { disposable: true })("a")).toEqualTypeOf<Disposable>()
-    expectTypeOf(Image.run(Command.exec("true"))("a")).toEqualTypeOf<Kept>()
-    expectTypeOf<Run.Run>().not.toHaveProperty("image")
-    expectTypeOf<Run.Kept>().toHaveProperty("image").toEqualTypeOf<Image.Image>()
-    // @ts-expect-error what a disposable run leaves behind has no tag
-    const disposableWithTag: Image.DisposableRunOptions = { disposable: true, tag: "b" }
-    assert.isDefined(disposableWithTag)
-  })
 })

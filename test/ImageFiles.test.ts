@@ -1,11 +1,9 @@
-import { assert, describe, expectTypeOf, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
 import { Chunk, DateTime, Effect, Option, pipe, Stream } from "effect"
 import type { ContreeClient } from "../src/ContreeClient.js"
-import type { RequestError } from "../src/ContreeError.js"
 import * as Image from "../src/Image.js"
 import * as ImageFiles from "../src/ImageFiles.js"
-import type { InvalidImageRef } from "../src/InvalidImageRef.js"
 import * as Scripted from "./fixtures/ScriptedService.js"
 import { image, on, record } from "./fixtures/ScriptedService.js"
 
@@ -441,26 +439,4 @@ describe("ImageFiles.grep", () => {
       }
     })
   )
-})
-
-describe("the types of reading", () => {
-  it("say what can fail and what is needed", () => {
-    type Failure = InvalidImageRef | RequestError
-    expectTypeOf(ImageFiles.list("a", "/")).toEqualTypeOf<
-      Effect.Effect<ReadonlyArray<ImageFiles.Entry>, Failure, ContreeClient>
-    >()
-    expectTypeOf(ImageFiles.exists("/")("a")).toEqualTypeOf<Effect.Effect<boolean, Failure, ContreeClient>>()
-    expectTypeOf(ImageFiles.readText("a", "/")).toEqualTypeOf<
-      Effect.Effect<string, Failure | ImageFiles.FileTooLarge, ContreeClient>
-    >()
-    expectTypeOf(ImageFiles.readBytes("/")("a")).toEqualTypeOf<
-      Effect.Effect<Uint8Array, Failure | ImageFiles.FileTooLarge, ContreeClient>
-    >()
-    expectTypeOf(ImageFiles.stream("a", "/")).toEqualTypeOf<Stream.Stream<Uint8Array, Failure, ContreeClient>>()
-    expectTypeOf(ImageFiles.walk("/")("a")).toEqualTypeOf<Stream.Stream<ImageFiles.Entry, Failure, ContreeClient>>()
-    expectTypeOf(Image.resolve("a")).toEqualTypeOf<Effect.Effect<Image.Image, Failure, ContreeClient>>()
-    const disposable = Image.run("a", "true", { disposable: true })
-    // @ts-expect-error a disposable run has no image to read
-    const _nothing = Effect.flatMap(disposable, (run) => ImageFiles.list(run.image, "/"))
-  })
 })

@@ -1,12 +1,10 @@
-import { assert, describe, expectTypeOf, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
 import { Chunk, Effect, Exit, Fiber, Scope, Stream, TestClock } from "effect"
 import * as Command from "../src/Command.js"
 import type { ContreeClient } from "../src/ContreeClient.js"
-import type { InputFailed, RequestError, StartError } from "../src/ContreeError.js"
 import * as Image from "../src/Image.js"
 import type { Instance } from "../src/Instance.js"
-import type { InvalidImageRef } from "../src/InvalidImageRef.js"
 import * as Operation from "../src/Operation.js"
 import * as Logs from "./fixtures/EventLogs.js"
 import * as Scripted from "./fixtures/ScriptedService.js"
@@ -252,15 +250,4 @@ describe("waiting for many operations", () => {
       )
     })
   )
-})
-
-describe("the types of live instances", () => {
-  it("say what can happen", () => {
-    expectTypeOf(start).toEqualTypeOf<
-      Effect.Effect<Instance, InvalidImageRef | StartError | InputFailed, ContreeClient | Scope.Scope>
-    >()
-    expectTypeOf(Operation.attach(operationId)).toEqualTypeOf<
-      Effect.Effect<Instance, RequestError, ContreeClient | Scope.Scope>
-    >()
-  })
 })

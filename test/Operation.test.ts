@@ -1,13 +1,10 @@
-import { assert, describe, expectTypeOf, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
 import { Chunk, Deferred, Duration, Effect, Exit, Fiber, type Layer, Option, Schedule, Stream, TestClock } from "effect"
-import type { OperationDetail, OperationSummary } from "../src/api/Operations.js"
 import type { ContreeClient } from "../src/ContreeClient.js"
-import type { RequestError, StartError, WaitError } from "../src/ContreeError.js"
 import * as Image from "../src/Image.js"
 import * as Operation from "../src/Operation.js"
 import * as RetryPolicy from "../src/RetryPolicy.js"
-import type { WaitPolicy } from "../src/WaitPolicy.js"
 import * as Scripted from "./fixtures/ScriptedService.js"
 import { image, operationId } from "./fixtures/ScriptedService.js"
 
@@ -421,18 +418,5 @@ describe("Operation.isTerminal", () => {
   it("is true for the three states in which nothing changes any more", () => {
     const states = ["PENDING", "ASSIGNED", "EXECUTING", "SUCCESS", "FAILED", "CANCELLED", "HIBERNATING", "success"]
     deepStrictEqual(states.filter(Operation.isTerminal), ["SUCCESS", "FAILED", "CANCELLED"])
-  })
-})
-
-describe("the types", () => {
-  it("name what can fail and what is needed", () => {
-    expectTypeOf(Operation.get).returns.toEqualTypeOf<Effect.Effect<OperationDetail, RequestError, ContreeClient>>()
-    expectTypeOf(Operation.cancel).returns.toEqualTypeOf<Effect.Effect<boolean, RequestError, ContreeClient>>()
-    expectTypeOf(Operation.wait).returns.toEqualTypeOf<Effect.Effect<OperationDetail, WaitError, ContreeClient>>()
-    expectTypeOf(Operation.wait).parameter(1).toEqualTypeOf<WaitPolicy | undefined>()
-    expectTypeOf(Operation.stream).returns.toEqualTypeOf<Stream.Stream<OperationSummary, RequestError, ContreeClient>>()
-    expectTypeOf(Operation.perform).returns.toEqualTypeOf<
-      Effect.Effect<OperationDetail, StartError | WaitError, ContreeClient>
-    >()
   })
 })

@@ -285,8 +285,7 @@ const remedyFor = (detail: string): string | undefined =>
 /**
  * Tries each launcher by a real run in a sandbox, for a process that lives in a mount namespace of its own.
  *
- * @since 0.1.0
- * @category getters
+ * @internal
  */
 export const launchers: Effect.Effect<
   ReadonlyArray<Finding>,
@@ -321,8 +320,7 @@ const Findings = Schema.parseJson(Schema.Array(Finding))
 /**
  * The findings as the JSON text that a process that evaluates `launchers` prints for `report`.
  *
- * @since 0.1.0
- * @category schemas
+ * @internal
  */
 export const encodeFindings = Schema.encode(Findings)
 
@@ -350,7 +348,7 @@ export interface DoctorOptions {
   readonly directory: string
   /** The version of Node that runs. */
   readonly node: string
-  /** A program that evaluates `launchers` for the data folder and prints it by `encodeFindings`. */
+  /** A program that tries the launchers on the data folder and prints what it finds; without it they are not tried. */
   readonly probe?: readonly [string, ...ReadonlyArray<string>] | undefined
 }
 

@@ -1,11 +1,8 @@
-import { assert, describe, expectTypeOf, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
 import { Effect, Exit, Fiber, Option, pipe } from "effect"
 import * as Command from "../../src/Command.js"
-import type { ContreeClient } from "../../src/ContreeClient.js"
-import type { RequestError } from "../../src/ContreeError.js"
 import * as Image from "../../src/Image.js"
-import type { InvalidImageRef } from "../../src/InvalidImageRef.js"
 import * as Run from "../../src/Run.js"
 import * as Scripted from "../fixtures/ScriptedService.js"
 import { image, record } from "../fixtures/ScriptedService.js"
@@ -187,21 +184,4 @@ describe("Image.branch", () => {
       assert.lengthOf(service.requests, 1)
     })
   )
-
-  it("has types that say what a branch leaves behind", () => {
-    type Failure = InvalidImageRef | RequestError
-    expectTypeOf(Image.branch("a", ["x"])).toEqualTypeOf<
-      Effect.Effect<Image.Branches<Run.Kept>, Failure, ContreeClient>
-    >()
-    expectTypeOf(Image.branch("a", ["x"], { disposable: true })).toEqualTypeOf<
-      Effect.Effect<Image.Branches<Run.Run>, Failure, ContreeClient>
-    >()
-    expectTypeOf(Image.branch(["x"], { mode: "best", score: (run) => run.image.id.length })("a")).toEqualTypeOf<
-      Effect.Effect<Image.Branches<Run.Kept>, Failure, ContreeClient>
-    >()
-    // @ts-expect-error the best needs a score
-    void Image.branch("a", ["x"], { mode: "best" })
-    // @ts-expect-error a disposable branch has no image
-    void Image.branch("a", ["x"], { mode: "first", disposable: true, when: (run) => run.image.id === "" })
-  })
 })

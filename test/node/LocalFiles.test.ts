@@ -1,18 +1,14 @@
-import type { FileSystem, Path } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
-import { assert, describe, expectTypeOf, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
 import { Data, Deferred, Effect, Either, Exit, FastCheck, Fiber, Option, pipe, Stream } from "effect"
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import { tmpdir } from "node:os"
 import { type Header, pack } from "tar-stream"
-import type { ContreeClient } from "../../src/ContreeClient.js"
 import * as FileUpload from "../../src/FileUpload.js"
 import * as Hasher from "../../src/Hasher.js"
 import * as Image from "../../src/Image.js"
-import type * as ImageFiles from "../../src/ImageFiles.js"
-import type { ArchiveRefused, LocalFileError } from "../../src/node/LocalFileError.js"
 import * as LocalFiles from "../../src/node/LocalFiles.js"
 import * as NodeHasher from "../../src/node/NodeHasher.js"
 import * as Scripted from "../fixtures/ScriptedService.js"
@@ -529,19 +525,4 @@ describe("LocalFiles.extract", () => {
       })
     }).pipe(provide)
   )
-})
-
-describe("the types of local files", () => {
-  it("say what can fail and what is needed", () => {
-    type Needs = ContreeClient | FileSystem.FileSystem | Path.Path
-    expectTypeOf(LocalFiles.file("a")).toEqualTypeOf<
-      Effect.Effect<FileUpload.Source, LocalFileError, FileSystem.FileSystem>
-    >()
-    expectTypeOf(LocalFiles.download(known, "/a", "b")).toEqualTypeOf<
-      Effect.Effect<string, ImageFiles.ReadError | LocalFileError, Needs>
-    >()
-    expectTypeOf(LocalFiles.extract(known, "/a", "b")).toEqualTypeOf<
-      Effect.Effect<LocalFiles.Unpacked, ImageFiles.ReadError | LocalFileError | ArchiveRefused, Needs>
-    >()
-  })
 })
