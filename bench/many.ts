@@ -2,7 +2,7 @@
  * Many at once and many in a row: queued runs, a long chain, and branches of one base. It prints how much longer the
  * last ones take than the first, what an image costs on the disk, and how the engine's memory grows.
  *
- * npm run bench:many [-- --queued 1000 --chain 1000 --branches 1000 --concurrency 2]
+ * npm run bench:many [-- --queued 1000 --batches 2 --chain 1000 --branches 1000 --concurrency 2]
  */
 import * as Cli from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
@@ -23,6 +23,10 @@ const options = {
   queued: Options.integer("queued").pipe(
     Options.withDescription("Runs that are started at once"),
     Options.withDefault(1000)
+  ),
+  batches: Options.integer("batches").pipe(
+    Options.withDescription("How often, to see whether memory grows"),
+    Options.withDefault(2)
   ),
   chain: Options.integer("chain").pipe(
     Options.withDescription("Runs, each on the image of the one before"),
@@ -80,7 +84,7 @@ const bench = Cli.make("bench-many", options, (given) =>
       )
     })
 
-    if (given.queued > 0) {
+    for (let batch = 0; batch < given.batches && given.queued > 0; batch++) {
       yield* part(
         `${given.queued} queued at once`,
         given.queued,
@@ -92,6 +96,7 @@ const bench = Cli.make("bench-many", options, (given) =>
               { concurrency: "unbounded" }
             )
             const failed = yield* Stream.runCount(Operation.stream({ status: "FAILED" }))
+            for (const outcome of outcomes) if (outcome._tag === "Left") yield* Console.log(String(outcome.left))
             return `${outcomes.filter(({ _tag }) => _tag === "Left").length} errors, ${failed} failed operations`
           })
         )
