@@ -8,13 +8,15 @@ import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Mailbox from "effect/Mailbox"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { RequestError, RequestInfo } from "../ContreeError.js"
 import * as ContreeError from "../ContreeError.js"
 import { fromTransport } from "./faults.js"
+import { Relay } from "./relay.js"
 import type { Scrub } from "./secrets.js"
+import { within } from "./timeLimit.js"
 import { WholeResponse } from "./wholeResponse.js"
 
 const bodiless: ReadonlySet<number> = new Set([204, 205, 304])
@@ -87,12 +89,15 @@ export const arriving = (options: {
   return Stream.unwrapScoped(
     Effect.gen(function* () {
       const clock = yield* Effect.clock
-      const body = yield* Mailbox.make<Uint8Array, RequestError>(readAhead)
+      const relay = new Relay<Uint8Array, RequestError>(readAhead)
       const expected = announced(response)
       const limitMillis = Duration.toMillis(idleLimit)
       let came = 0
       /** Since when the next piece is waited for; nobody waits while the taker is behind. */
       let since: number | undefined = clock.unsafeCurrentTimeMillis()
+      const room = Effect.map(relay.room, () => {
+        since = clock.unsafeCurrentTimeMillis()
+      })
 
       const read = Stream.suspend(() => {
         options.onOpen?.()
@@ -100,10 +105,9 @@ export const arriving = (options: {
       }).pipe(
         Stream.runForEachChunk((chunk) => {
           for (const bytes of chunk) came += bytes.byteLength
-          since = undefined
-          return Effect.map(body.offerAll(chunk), () => {
-            since = clock.unsafeCurrentTimeMillis()
-          })
+          const hasRoom = relay.offer(chunk)
+          since = hasRoom ? clock.unsafeCurrentTimeMillis() : undefined
+          return hasRoom ? Effect.void : room
         }),
         Effect.catchAll((error) =>
           error.reason === "EmptyBody" ? Effect.void : Effect.fail(fromTransport(error, scrub))
@@ -111,18 +115,22 @@ export const arriving = (options: {
         Effect.filterOrFail(
           () => expected === undefined || came >= expected,
           () => shortened(request, response.status, came, expected ?? 0)
-        )
+        ),
+        Effect.onExit((exit) => Effect.sync(() => relay.finish(exit)))
       )
       const watch = Effect.gen(function* () {
         while (true) {
           const left = since === undefined ? limitMillis : limitMillis - (clock.unsafeCurrentTimeMillis() - since)
-          if (left <= 0) return yield* body.fail(stoodStill(request, "Nothing came of the answer's body", idleLimit))
+          if (left <= 0) {
+            relay.finish(Exit.fail(stoodStill(request, "Nothing came of the answer's body", idleLimit)))
+            return
+          }
           yield* Effect.sleep(left)
         }
       })
-      yield* Effect.forkScoped(Mailbox.into(read, body))
+      yield* Effect.forkScoped(read)
       yield* Effect.forkScoped(watch)
-      return Mailbox.toStream(body)
+      return relay.stream
     })
   )
 }
@@ -167,7 +175,7 @@ export const withinLimits = <E>(options: {
   if (body._tag !== "Stream") {
     const bytes = body._tag === "Uint8Array" ? body.body.byteLength : 0
     const limit = Duration.sum(requestTimeout, Duration.seconds(Math.floor(bytes / slowestBytesPerSecond)))
-    return Effect.timeoutFail(send(request), { duration: limit, onTimeout: () => noAnswer(limit) })
+    return within(send(request), { limit, onTimeout: () => noAnswer(limit) })
   }
   return Effect.gen(function* () {
     const clock = yield* Effect.clock
