@@ -53,6 +53,8 @@ const script = (run: BareRun, layers: string, folder: string) => {
     },
     {
       mountPoint,
+      devices: [],
+      links: [],
       inner: "",
       skeleton: "",
       table: "",
@@ -61,7 +63,8 @@ const script = (run: BareRun, layers: string, folder: string) => {
       limits: "",
       ownership: "mapped"
     },
-    new Map()
+    new Map(),
+    ""
   )
   const options = args.split("\0").slice(0, -1).map(Launcher.quote).join(" ")
   const overlay = `lowerdir=${run.layer},upperdir=${folder}/u,workdir=${folder}/w,userxattr,volatile,index=off`

@@ -5,7 +5,7 @@
  * Every round does each variant once, in an order shuffled by a seed, so that whatever else the machine does meets
  * them all alike. Read `min` as the cost, and `p50` as what one sees on this machine while it is measured.
  *
- * npm run bench [-- --rounds 200 --warmup 5 --podman-every 10 --chain 200 --seed 1 --only engine --image busybox]
+ * npm run bench [-- --rounds 200 --warmup 5 --podman-every 10 --chain 200 --seed 1 --only engine --image busybox --launcher built-in]
  */
 import * as Cli from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
@@ -47,6 +47,10 @@ const options = {
   ),
   seed: Options.integer("seed").pipe(Options.withDescription("Of the order within a round"), Options.withDefault(1)),
   only: Options.choice("only", parts).pipe(Options.withDescription("Repeatable"), Options.repeated),
+  launcher: Options.choice("launcher", ["built-in", "bubblewrap", "util-linux"]).pipe(
+    Options.withDescription("Of the engine's"),
+    Options.withDefault("built-in")
+  ),
   image: Options.choice("image", imageNames).pipe(Options.withDescription("Repeatable"), Options.repeated)
 }
 
@@ -198,7 +202,7 @@ const bench = Cli.make("bench", options, (given) =>
     const registry = yield* Registry
 
     const hasBubblewrap = Option.isSome(yield* Executable.find("bwrap"))
-    const launcher = hasBubblewrap ? "bubblewrap" : "util-linux"
+    const { launcher } = given
     const bare = wants("bare") && hasBubblewrap
     const podman = wants("podman") ? yield* Effect.either(Podman.make(`${folder}/podman`)) : undefined
     yield* Console.log(

@@ -94,7 +94,7 @@ const ones: ReadonlyArray<One> = [
     key: "launcher",
     flag: "launcher",
     read: "text",
-    about: "How sandboxes are launched: auto (default), bubblewrap or util-linux"
+    about: "How sandboxes are launched: auto (default), built-in, bubblewrap or util-linux"
   },
   { key: "maxConcurrency", flag: "max-concurrency", read: "integer", about: "Commands that run at once; default 16" },
   {

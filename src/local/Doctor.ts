@@ -117,7 +117,12 @@ const bubblewrap = (machine: Machine) =>
     const answer = yield* SystemTool.ask("bwrap", "--version")
     return answer.code === 0
       ? ok("bubblewrap", version(answer.stdout))
-      : lacking("bubblewrap", "warning", "not installed, util-linux alone is used", machine.install("bubblewrap"))
+      : lacking(
+          "bubblewrap",
+          "warning",
+          "not installed: where the built-in launcher fails, util-linux alone is used",
+          machine.install("bubblewrap")
+        )
   })
 
 /** Settings that forbid user namespaces, in the order in which the kernel asks them. */

@@ -18,7 +18,7 @@ import { EngineError } from "./EngineError.js"
  * @since 0.1.0
  * @category schemas
  */
-export const LauncherChoice = Schema.Literal("auto", "bubblewrap", "util-linux")
+export const LauncherChoice = Schema.Literal("auto", "built-in", "bubblewrap", "util-linux")
 
 /**
  * Another place that has a registry's images: it is asked before the registry itself.
@@ -219,7 +219,10 @@ export const fromEnvironment: Config.Config<EngineOptions> = Config.all({
     Either.mapLeft(mirrorsFromStrings(texts), (detail) => ConfigError.InvalidData(["CONTREE_MIRRORS"], detail))
   ),
   insecureRegistries: list("CONTREE_INSECURE_REGISTRIES"),
-  launcher: Config.withDefault(Config.literal("auto", "bubblewrap", "util-linux")("CONTREE_LAUNCHER"), "auto"),
+  launcher: Config.withDefault(
+    Config.literal("auto", "built-in", "bubblewrap", "util-linux")("CONTREE_LAUNCHER"),
+    "auto"
+  ),
   maxConcurrency: Config.option(Config.integer("CONTREE_MAX_CONCURRENCY")),
   maxImportConcurrency: Config.option(Config.integer("CONTREE_MAX_IMPORT_CONCURRENCY")),
   maxQueued: Config.option(Config.integer("CONTREE_MAX_QUEUED")),

@@ -1,7 +1,7 @@
 /**
- * The tools that make a sandbox out of a mounted root, behind one interface.
+ * What makes a sandbox out of the layers of an image, behind one interface.
  *
- * A launcher turns a run into shell text and data; a slot executes it. Both launchers give the payload the same
+ * A launcher turns a run into shell text and data; a slot executes it. All launchers give the payload the same
  * surroundings: namespaces of its own (pid, mount, ipc, uts, cgroup where the kernel has it), a network that is not the
  * host's, a fresh /proc whose settings are read-only, a minimal /dev, no /sys, nothing of the host's files, Docker's
  * default capabilities less `MKNOD` for id 0 and none for others, no new privileges, and the seccomp filter.
@@ -11,18 +11,19 @@
 import * as Schema from "effect/Schema"
 import type { Architecture } from "./internal/elfFile.js"
 import * as EntryProgram from "./internal/entryProgram.js"
+import * as SandboxProgram from "./internal/sandboxProgram.js"
 import * as SeccompFilter from "./SeccompFilter.js"
 
 /**
  * The launchers, strongest first.
  *
- * `bubblewrap` needs the program `bwrap` and takes any environment. `util-linux` needs nothing that a Linux lacks,
+ * `built-in` needs no program. `bubblewrap` needs the program `bwrap`. `util-linux` needs nothing that a Linux lacks,
  * with these limits: its loopback is up only where the machine has `ip` or `ifconfig`, and a hostname needs `hostname`.
  *
  * @since 0.1.0
  * @category schemas
  */
-export const LauncherName = Schema.Literal("bubblewrap", "util-linux")
+export const LauncherName = Schema.Literal("built-in", "bubblewrap", "util-linux")
 
 /**
  * The name of a launcher.
@@ -39,8 +40,11 @@ export type LauncherName = typeof LauncherName.Type
  * @category models
  */
 export interface LauncherPlace {
-  /** Where the root of the run is mounted. */
+  /** An empty folder, on which the root of the run is mounted. */
   readonly mountPoint: string
+  /** What a /dev is made of: files of the machine's own, and links. */
+  readonly devices: ReadonlyArray<string>
+  readonly links: ReadonlyArray<readonly [name: string, target: string]>
   /** The program that is PID 1 under util-linux, the skeleton of /dev and the table of mounts that it uses. */
   readonly inner: string
   readonly skeleton: string
@@ -83,8 +87,8 @@ export interface LaunchedCommand {
 }
 
 /**
- * The files of a run: `launch` is read by the slot, `inner` by PID 1 of a util-linux sandbox, which becomes `entry`,
- * `args` by bubblewrap.
+ * The files of a run: `launch` is read by the slot; `entry` is the program that the built-in launcher is, or the one
+ * that the payload's process under util-linux becomes; `inner` is read by PID 1 under util-linux, `args` by bubblewrap.
  *
  * @since 0.1.0
  * @category models
@@ -109,7 +113,13 @@ export interface Launcher {
   readonly optional: ReadonlyArray<string>
   /** The number that the command always has in its sandbox. */
   readonly pid: number | undefined
-  readonly files: (run: LaunchedCommand, place: LauncherPlace, tools: ReadonlyMap<string, string>) => LaunchFiles
+  /** `overlay` is the options of the overlay that is the run's root. */
+  readonly files: (
+    run: LaunchedCommand,
+    place: LauncherPlace,
+    tools: ReadonlyMap<string, string>,
+    overlay: string
+  ) => LaunchFiles
 }
 
 /** With their numbers. */
@@ -141,6 +151,10 @@ const kept = ({ network }: Pick<LaunchedCommand, "network">): ReadonlyArray<stri
  */
 export const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
 
+/** Has the slot mount the overlay, and make the working directory in it. */
+const mounted = (overlay: string, { cwd }: LaunchedCommand): string =>
+  `overlay=${quote(overlay)} directory=${quote(cwd)}\n`
+
 const words = (texts: ReadonlyArray<string>): string => texts.map(quote).join(" ")
 
 /**
@@ -155,7 +169,7 @@ export const bubblewrap: Launcher = {
   optional: ["nsenter"],
   // Its own init is the first, and starts nothing else.
   pid: 2,
-  files: (run, place) => {
+  files: (run, place, _tools, overlay) => {
     const changesUser = run.uid !== 0
     const renames = place.ownership === "single" && (changesUser || run.gid !== 0)
     const maps = place.ownership === "mapped" && changesUser
@@ -178,7 +192,7 @@ export const bubblewrap: Launcher = {
         ? `setpriv --reuid=${run.uid} --regid=${run.gid} --clear-groups -- `
         : ""
     return {
-      launch: `program=${quote(run.command[0])}
+      launch: `${mounted(overlay, run)}program=${quote(run.command[0])}
 launch() {
   {
     ${maps ? "map_ids &" : ""}
@@ -196,18 +210,53 @@ launch() {
   }
 }
 
-/** The program that becomes the command, in a process that is in the sandbox already. */
-const entry = (
+/** What the programs of a payload give up, and what they become. */
+const payload = (
   run: Omit<LaunchedCommand, "hostname">,
-  { architecture }: LauncherPlace,
-  options: Pick<EntryProgram.EntryOptions, "entersRoot" | "becomes" | "closes">
-): Uint8Array =>
-  EntryProgram.make(architecture, {
-    ...run,
-    ...options,
-    capabilities: kept(run).map((name) => capabilities[name] ?? 0),
-    filter: SeccompFilter.make(architecture)
+  { architecture }: LauncherPlace
+): Omit<EntryProgram.EntryOptions, "entersRoot" | "identity" | "closes"> => ({
+  ...run,
+  capabilities: kept(run).map((name) => capabilities[name] ?? 0),
+  filter: SeccompFilter.make(architecture)
+})
+
+/** How a payload comes to its ids from those of the sandbox's root. */
+const identity = (run: Pick<LaunchedCommand, "uid" | "gid">, { ownership }: LauncherPlace) =>
+  run.uid === 0 && run.gid === 0 ? "has" : ownership === "mapped" ? "takes" : "renames"
+
+/**
+ * The launcher that uses system calls alone, in a program that it makes for each run.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const builtIn: Launcher = {
+  name: "built-in",
+  tools: [],
+  optional: ["nsenter"],
+  // The first is its own too, and starts nothing else.
+  pid: 2,
+  files: (run, place, _tools, overlay) => ({
+    launch: `launch() {
+  ${place.limits}"$slot/entry" >"$slot/out" 2>"$slot/err" 3>&- ${SandboxProgram.REPORT}>"$slot/status"
+  code=$?
+  settle
+}
+`,
+    inner: "",
+    args: "",
+    entry: SandboxProgram.make(place.architecture, {
+      ...payload(run, place),
+      mountPoint: place.mountPoint,
+      devices: place.devices,
+      links: place.links,
+      overlay,
+      hostname: run.hostname,
+      isolated: run.network === "private",
+      identity: identity(run, place)
+    })
   })
+}
 
 /**
  * The launcher that uses util-linux alone.
@@ -220,10 +269,10 @@ export const utilLinux: Launcher = {
   tools: ["unshare", "setpriv", "nsenter", "cp"],
   optional: ["ip", "ifconfig", "hostname"],
   pid: undefined,
-  files: (run, place, tools) => {
+  files: (run, place, tools, overlay) => {
     const tool = (name: string) => quote(tools.get(name) ?? name)
-    const changes = run.uid !== 0 || run.gid !== 0
-    const renames = place.ownership === "single" && changes
+    const becoming = identity(run, place)
+    const renames = becoming === "renames"
     const loopback =
       run.network === "slot"
         ? ":"
@@ -233,7 +282,7 @@ export const utilLinux: Launcher = {
             ? `${tool("ifconfig")} lo up`
             : ":"
     return {
-      launch: `launch() {
+      launch: `${mounted(overlay, run)}launch() {
   ${place.limits}unshare --mount --pid --ipc --uts ${run.network === "private" ? "--net " : ""}--cgroup --fork --propagation private -- \\
     sh ${words([place.inner])} "$slot" ${words([place.mountPoint, place.skeleton, place.table])} ${run.network === "slot" ? '"$resolver" ' : ""}\\
     >"$slot/out" 2>"$slot/err" 3>&-
@@ -252,7 +301,13 @@ payload() {
 }
 `,
       args: "",
-      entry: entry(run, place, { entersRoot: !renames, becomes: changes && !renames, closes: 5 })
+      // Where it renames them it enters the root and the user namespace by other means.
+      entry: EntryProgram.make(place.architecture, {
+        ...payload(run, place),
+        entersRoot: !renames,
+        identity: renames ? "has" : becoming,
+        closes: [5]
+      })
     }
   }
 }
@@ -277,7 +332,12 @@ enter() {
     /proc/self/fd/5
 }
 `,
-  entry: entry(run, place, { entersRoot: false, becomes: run.uid !== 0 || run.gid !== 0, closes: 5 })
+  entry: EntryProgram.make(place.architecture, {
+    ...payload(run, place),
+    entersRoot: false,
+    identity: run.uid === 0 && run.gid === 0 ? "has" : "takes",
+    closes: [5]
+  })
 })
 
 /**
@@ -286,4 +346,4 @@ enter() {
  * @since 0.1.0
  * @category constructors
  */
-export const all: readonly [Launcher, ...ReadonlyArray<Launcher>] = [bubblewrap, utilLinux]
+export const all: readonly [Launcher, ...ReadonlyArray<Launcher>] = [builtIn, bubblewrap, utilLinux]

@@ -188,7 +188,7 @@ const holdUserNamespace = Effect.gen(function* () {
   )
 )
 
-const devices = ["null", "zero", "mapped", "random", "urandom", "tty"]
+const devices = ["null", "zero", "full", "random", "urandom", "tty"]
 
 const links: ReadonlyArray<readonly [name: string, target: string]> = [
   ["fd", "/proc/self/fd"],
@@ -288,6 +288,9 @@ export const make = Effect.fn("MountNamespace.make")(function* (
   const give = (path: string) => fs.chown(path, shift, shift)
   const skeleton = `${root}/dev`
   const bound = ["l", "r", "p"]
+  const present = yield* Effect.filter(devices, (name) => fs.exists(`/dev/${name}`)).pipe(
+    Effect.mapError(refuse("the machine's /dev"))
+  )
   yield* Effect.gen(function* () {
     for (const name of bound) {
       yield* fs.makeDirectory(`${data}/${name}`, { recursive: true, mode: 0o700 })
@@ -302,7 +305,6 @@ export const make = Effect.fn("MountNamespace.make")(function* (
       yield* fs.makeDirectory(`${skeleton}/${name}`)
       yield* give(`${skeleton}/${name}`)
     }
-    const present = yield* Effect.filter(devices, (name) => fs.exists(`/dev/${name}`))
     for (const name of present) {
       yield* fs.writeFileString(`${skeleton}/${name}`, "")
     }
@@ -360,6 +362,8 @@ export const make = Effect.fn("MountNamespace.make")(function* (
       skeleton,
       table: `${root}/mounts`,
       filter: `${root}/filter`,
+      devices: present,
+      links,
       architecture,
       limits: "",
       ownership

@@ -65,8 +65,8 @@ export interface VisitorSpec extends Omit<Launcher.LaunchedCommand, "hostname" |
  * How a command ended.
  *
  * `code` is its exit code as a shell gives it: 127 for a command that was not found, 126 for one that cannot be
- * executed (with the launcher's message on standard error), and 128 + n for death by signal n. `signal` is that n; a
- * program that itself exits with 128 + n is not told apart. `elapsed` spans the launcher and the command; the
+ * executed (with the launcher's message on standard error), and 128 + n for death by signal n. `signal` is that n; under
+ * bubblewrap a program that itself exits with 128 + n is not told apart. `elapsed` spans the launcher and the command; the
  * processor times are those of all that ran, in steps of 10 ms, and include some milliseconds of the launcher's. After
  * `kill` the code is 137 and the processor times are unknown.
  *
@@ -294,12 +294,7 @@ export const make = Effect.fn("Sandbox.make")(function* (
     Effect.gen(function* () {
       let isOver = Effect.succeed(false)
       const held = yield* useSlot(() => isOver)
-      const files = launcher.files(run, place, tools)
-      const running = yield* held.slot.start({
-        ...files,
-        launch: `overlay=${Launcher.quote(overlay)} directory=${Launcher.quote(run.cwd)}\n${files.launch}`,
-        stdin: run.stdin
-      })
+      const running = yield* held.slot.start({ ...launcher.files(run, place, tools, overlay), stdin: run.stdin })
       isOver = running.isOver
       let visitors = 0
       return {

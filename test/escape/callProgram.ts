@@ -55,9 +55,9 @@ export const make = (...calls: ReadonlyArray<Call>): Uint8Array => {
     return { code: [...code, ...end[architecture]], data }
   }
   const { code } = assemble(0)
-  const { data } = assemble(ElfFile.ENTRY + code.length)
+  const { data } = assemble(ElfFile.START + code.length)
   return ElfFile.make(architecture, [
-    Uint8Array.from(assemble(ElfFile.ENTRY + code.length).code),
+    Uint8Array.from(assemble(ElfFile.START + code.length).code),
     Uint8Array.from(data)
   ])
 }

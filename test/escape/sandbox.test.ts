@@ -110,7 +110,7 @@ const descriptors =
 const withCalls = { layers: ["calls", "base"] }
 
 for (const identity of SandboxWorker.identities.filter((name) => name !== "subordinate")) {
-  for (const launcher of ["bubblewrap", "util-linux"] as const) {
+  for (const launcher of ["built-in", "bubblewrap", "util-linux"] as const) {
     layer(Worker.layer(identity, launcher), { excludeTestServices: true })(
       `attacks from a sandbox by ${launcher} for ${identity}`,
       (it) => {
@@ -155,6 +155,9 @@ for (const identity of SandboxWorker.identities.filter((name) => name !== "subor
             assert.strictEqual(lines.length, 5)
             for (const line of lines) assert.match(line, /[Pp]ermission denied|nonexistent|[Rr]ead-only/)
             assert.strictEqual(yield* fs.readFileString("/proc/sys/kernel/core_pattern"), before)
+            // Settings of its own network belong to it: for those it is the mount that refuses.
+            const own = yield* worker.shell("(echo 1 >/proc/sys/net/ipv4/ip_forward) 2>&1")
+            assert.include(text(own.stdout), "Read-only file system")
           })
         )
 

@@ -313,10 +313,11 @@ describe("the doctor", () => {
       for (const name of ["kernel", "Node.js", "util-linux", "bubblewrap", "namespaces", "data folder"]) {
         assert.include(summary, `${name} ok`)
       }
-      assert.deepStrictEqual(findings.slice(-3), [
+      assert.deepStrictEqual(findings.slice(-4), [
+        { name: "sandbox by built-in", status: "ok", detail: "a program ran" },
         { name: "sandbox by bubblewrap", status: "ok", detail: "a program ran" },
         { name: "sandbox by util-linux", status: "ok", detail: "a program ran" },
-        { name: "launcher", status: "ok", detail: "bubblewrap is used" }
+        { name: "launcher", status: "ok", detail: "built-in is used" }
       ])
       assert.deepStrictEqual((yield* fs.readDirectory(`${directory}/data`, { recursive: true })).sort(), [
         "l",

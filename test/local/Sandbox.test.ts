@@ -21,7 +21,7 @@ const odd = `'"\\$(id)\`id\`\n\t*?[a]{b,c}~#!&|;<>^%  ü 語 \u{1f600} -- -x ${e
 const hex = (value: string) => Buffer.from(value).toString("hex")
 
 for (const identity of SandboxWorker.identities) {
-  for (const launcher of ["bubblewrap", "util-linux"] as const) {
+  for (const launcher of ["built-in", "bubblewrap", "util-linux"] as const) {
     const canBeOthers = identity !== "user"
     layer(Worker.layer(identity, launcher), { excludeTestServices: true })(
       `a sandbox by ${launcher} for ${identity}`,
@@ -52,6 +52,19 @@ for (const identity of SandboxWorker.identities) {
               }
             })
           )
+
+          // Bubblewrap ends with 128 + n for both.
+          if (launcher !== "bubblewrap") {
+            it.effect("an exit code above 128 as one, told from death by a signal", () =>
+              Effect.gen(function* () {
+                const worker = yield* Worker
+                for (const code of [129, 137, 143, 192]) {
+                  const run = yield* worker.shell(`exit ${code}`)
+                  assert.deepStrictEqual([run.code, run.signal], [code, undefined])
+                }
+              })
+            )
+          }
 
           it.effect("127 for a command that is not there and 126 for one that is no program, and says so", () =>
             Effect.gen(function* () {
@@ -308,13 +321,14 @@ for (const identity of SandboxWorker.identities) {
                 `ls ${worker.folder} /sys /mnt; cd /proc; for p in [0-9]*; do cat $p/cmdline | tr '\\0' ' '; echo; done;
               for root in /proc/*/root /proc/*/cwd; do ls $root/mnt $root/../mnt $root/home; done;
               mknod /tmp/d b 254 0; mount -t tmpfs x /tmp; echo x >/proc/sys/kernel/core_pattern; echo 1 >/proc/sys/vm/drop_caches;
-              ls /dev | tr '\\n' ' '; grep -c . /proc/self/mountinfo`
+              ls /dev | tr '\\n' ' '; echo x >/dev/full; grep -c . /proc/self/mountinfo`
               )
               const said = text(run.stdout)
               assert.notInclude(said, "secret")
               assert.notInclude(said, "program.cjs")
               assert.notMatch(said, /\n(sd|vd|kmsg|mem|loop)/)
               const errors = text(run.stderr)
+              assert.match(errors, /No space left on device/)
               for (const denied of ["mknod", "mount", "core_pattern", "drop_caches", worker.folder, "/sys"]) {
                 assert.match(
                   errors,
@@ -408,6 +422,28 @@ for (const identity of SandboxWorker.identities) {
               yield* run.close
             })
           )
+
+          // The program unshare ends with 1 when its child is killed.
+          if (launcher !== "util-linux") {
+            it.effect("as killed when something outside kills its processes, and the next one runs", () =>
+              Effect.gen(function* () {
+                const worker = yield* Worker
+                // Whoever has a number of its own in the sandbox: the first there, then the command.
+                for (const number of ["1", "2"]) {
+                  const run = yield* worker.start({ command: ["/bin/sh", "-c", "echo up; sleep 76541"] })
+                  yield* run.saw("up")
+                  const inside = yield* numbered(worker.pid, number)
+                  assert.strictEqual(inside.length, 1)
+                  for (const pid of inside) process.kill(pid, "SIGKILL")
+                  const ended = yield* run.outcome
+                  assert.deepStrictEqual([ended.code, ended.signal], [137, 9])
+                  assert.deepStrictEqual(yield* processesWith("76541"), [])
+                  yield* run.close
+                }
+                assert.strictEqual((yield* worker.run({})).code, 0)
+              })
+            )
+          }
 
           it.effect("with an error when something outside ends it, and the next one runs", () =>
             Effect.gen(function* () {
@@ -527,6 +563,20 @@ for (const identity of SandboxWorker.identities) {
 
 const fileType = (path: string) =>
   Effect.flatMap(FileSystem.FileSystem, (fs) => Effect.map(fs.stat(path), (info) => info.type))
+
+/** The processes below one that have this number in a pid namespace of a pid namespace. */
+const numbered = (worker: number, inside: string) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const names = (yield* fs.readDirectory("/proc")).filter((name) => /^\d+$/.test(name))
+    const found = yield* Effect.filter(names, (name) =>
+      Effect.map(
+        Effect.orElseSucceed(fs.readFileString(`/proc/${name}/status`), () => ""),
+        (status) => new RegExp(`^NSpid:\t\\d+\t\\d+\t${inside}$`, "m").test(status) && descends(name, worker)
+      )
+    )
+    return found.map(Number)
+  })
 
 const listing = (folder: string) =>
   Effect.flatMap(FileSystem.FileSystem, (fs) =>

@@ -62,7 +62,7 @@ const instance = Effect.fn(function* (command = "sleep 1000", fields: Parameters
   }
 })
 
-const launchers: ReadonlyArray<LauncherName> = ["bubblewrap", "util-linux"]
+const launchers: ReadonlyArray<LauncherName> = ["built-in", "bubblewrap", "util-linux"]
 
 for (const launcher of launchers) {
   suite(LiveEngine.layer({ launcher }), { excludeTestServices: true, timeout: "30 seconds" })(

@@ -22,6 +22,8 @@ export const namespace = Layer.succeed(
     enter: [],
     place: {
       mountPoint: "",
+      devices: [],
+      links: [],
       inner: "",
       skeleton: "",
       table: "",

@@ -13,11 +13,15 @@ export const isKnown = (architecture: string): architecture is Architecture =>
 const BASE = 0x400000
 const HEADERS = 64 + 56
 
-/** Where the first instruction is in the memory of the program. */
-export const ENTRY = BASE + HEADERS
+/** Where the first part is in the memory of the program. */
+export const START = BASE + HEADERS
 
-/** A program that begins with the first byte of these parts. */
-export const make = (architecture: Architecture, parts: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> => {
+/** A program that holds these parts and begins at an address, which is that of the first part unless it is given. */
+export const make = (
+  architecture: Architecture,
+  parts: ReadonlyArray<Uint8Array>,
+  entry = START
+): Uint8Array<ArrayBuffer> => {
   const size = parts.reduce((sum, part) => sum + part.length, HEADERS)
   const bytes = new Uint8Array(size)
   const view = new DataView(bytes.buffer)
@@ -27,7 +31,7 @@ export const make = (architecture: Architecture, parts: ReadonlyArray<Uint8Array
   view.setUint16(16, 2, true) // an executable
   view.setUint16(18, machines[architecture], true)
   view.setUint32(20, 1, true)
-  address(24, ENTRY)
+  address(24, entry)
   address(32, 64) // where the program header is
   view.setUint16(52, 64, true)
   view.setUint16(54, 56, true)

@@ -20,6 +20,7 @@ import type * as Stream from "effect/Stream"
 import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
+import * as Util from "node:util"
 import type { ControlGroup } from "../ControlGroups.js"
 import type { LaunchFiles } from "../Launcher.js"
 import * as SandboxError from "../SandboxError.js"
@@ -293,7 +294,12 @@ export const make = (
             Effect.orElseSucceed(fs.readFileString(`${folder}/log`), () => ""),
             (log) => SandboxError.make(reason, `the sandbox could not be set up: ${log.trim()}`)
           )
-        : Effect.fail(SandboxError.make(reason, text))
+        : Effect.fail(
+            SandboxError.make(
+              reason,
+              text.replace(/errno (\d+)$/, (_, number) => Util.getSystemErrorName(-Number(number)))
+            )
+          )
     }
 
     const start = Effect.fnUntraced(function* (run: SlotRunFiles) {

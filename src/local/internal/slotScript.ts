@@ -1,7 +1,7 @@
 /**
  * The shell programs of a slot, for any POSIX `sh` (dash, bash, busybox).
  *
- * They are the whole of what runs outside a sandbox beside bubblewrap and util-linux. Every value of a run reaches
+ * They are the whole of what runs outside a sandbox beside the launchers. Every value of a run reaches
  * them single-quoted in a file that the worker wrote, never on a command line.
  */
 
@@ -96,6 +96,17 @@ prepare_directory() {
   }
 }
 
+# The built-in launcher reports how the command ended, or why there was none, with the number of the error as its code.
+settle() {
+  read -r said <"$slot/status"
+  case $said in
+    '') ;;
+    exited | signalled) how=$said ;;
+    *:) fault="$said errno $code" ;;
+    *) fault=$said ;;
+  esac
+}
+
 # Bubblewrap ends with 1 when it fails itself. It reports an exit code only for a program that it started, and it
 # takes the byte of descriptor 7 when all but starting it is done.
 settle_bubblewrap() {
@@ -126,10 +137,10 @@ map_ids() {
 }
 
 while read -r go; do
-  code=0 how= fault= launched= made=
+  code=0 how= fault= launched= made= overlay=
   . "$slot/launch"
-  if mount -n -t overlay -o "$overlay" overlay "$mountpoint" 2>"$slot/log"; then
-    if prepare_root && prepare_directory; then
+  if [ -z "$overlay" ] || mount -n -t overlay -o "$overlay" overlay "$mountpoint" 2>"$slot/log"; then
+    if [ -z "$overlay" ] || { prepare_root && prepare_directory; }; then
       launched=1
       # The input is open before the start is reported: what is written to it from then on is not lost.
       { report start; launch; } <"$input"
@@ -153,7 +164,7 @@ while read -r go; do
   : >"$slot/status"
   : >"$slot/pid"
   if [ -n "$fault" ]; then report "fault $fault"; else report "exit $code $how"; fi
-  umount -n "$mountpoint" 2>/dev/null || umount -n -l "$mountpoint" 2>/dev/null
+  [ -z "$overlay" ] || umount -n "$mountpoint" 2>/dev/null || umount -n -l "$mountpoint" 2>/dev/null
 done
 `
 
@@ -208,6 +219,21 @@ fail() { printf 'fault %s\\n' "$*" >&3; exit 1; }
 find_sandbox() {
   init= main=
   case $launcher in
+    built-in)
+      # The only processes with these numbers in a pid namespace below this one; the command leads its own session.
+      for folder in /proc/[0-9]*; do
+        leads=
+        while read -r key value inner; do
+          case $key$inner in
+            NSpid:1) init=$value; break ;;
+            NSpid:2) leads=$value ;;
+            NSsid:2) main=\${leads:-$main}; break ;;
+          esac
+        done <"$folder/status"
+      done 2>/dev/null
+      [ -n "$main" ] || init=
+      mountpoint=/proc/$init/root root=$mountpoint
+      ;;
     bubblewrap)
       while read -r line; do
         case $line in *'"child-pid": '*) init=\${line#*'"child-pid": '}; init=\${init%%[!0-9]*} ;; esac

@@ -23,10 +23,10 @@ const run = (options: Partial<EntryProgram.EntryOptions> & Pick<EntryProgram.Ent
         entersRoot: false,
         uid: process.getuid?.() ?? 0,
         gid: process.getgid?.() ?? 0,
-        becomes: false,
+        identity: "has",
         capabilities: [],
         filter: SeccompFilter.make(architecture),
-        closes: undefined,
+        closes: [],
         ...options
       })
     )
