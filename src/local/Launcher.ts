@@ -62,8 +62,9 @@ export interface LauncherPlace {
  * The network of a command: `private` is a namespace of its own with nothing but a loopback, made by the launcher;
  * `slot` is that of the slot, which reaches the outside.
  *
- * In the slot's a launcher makes none, and gives no `NET_RAW`: raw frames could name the host's loopback. Where the
- * slot says in `$resolver` which file of the image the name servers are shown in, it binds `$slot/resolv` there.
+ * In the slot's a launcher makes none, and gives no `NET_RAW`: raw frames could name the host's loopback. It binds
+ * `$slot/resolv` over the file of the image that the name servers are shown in: the built-in one finds that itself, to
+ * the others the slot says it in `$resolver`.
  *
  * @since 0.1.0
  * @category models
@@ -238,7 +239,7 @@ export const builtIn: Launcher = {
   pid: 2,
   files: (run, place, _tools, overlay) => ({
     launch: `launch() {
-  ${place.limits}"$slot/entry" >"$slot/out" 2>"$slot/err" 3>&- ${SandboxProgram.REPORT}>"$slot/status"
+  ${place.limits}"$slot/entry" "$slot/resolv" >"$slot/out" 2>"$slot/err" 3>&- ${SandboxProgram.REPORT}>"$slot/status"
   code=$?
   settle
 }

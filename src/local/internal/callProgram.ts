@@ -45,8 +45,8 @@ type Call = keyof typeof calls
 /** A call leaves variables as they are. */
 export type Variable = 0 | 1 | 2 | 3
 
-/** A number of 32 bits, what a variable holds, or where the status is. */
-export type Argument = number | { readonly variable: Variable } | "status"
+/** A number of 32 bits, what a variable holds, where the status is, or where the program's first argument is. */
+export type Argument = number | { readonly variable: Variable } | "status" | "first"
 
 /** `failed`, `zero` and `equal` are about the last result, `set` is about a variable that is not zero. */
 export type Condition = "always" | "failed" | "zero" | "equal" | { readonly set: Variable }
@@ -87,6 +87,10 @@ const x64: Instructions = {
       return [...([[0xbf], [0xbe], [0xba], [0x41, 0xba], [0x41, 0xb8]][index] ?? []), ...littleEndian(value)]
     }
     const [target, high] = [[7, 6, 2, 2, 0][index] ?? 0, index > 2 ? 1 : 0]
+    if (value === "first") {
+      // mov target, [rsp + 16]
+      return [0x48 | (high << 2), 0x8b, 0x44 | (target << 3), 0x24, 16]
+    }
     return value === "status"
       ? [0x48 | high, 0x89, 0xe0 | target] // mov target, rsp
       : [0x4c | high, 0x89, 0xe0 | (value.variable << 3) | target] // mov target, r12 + variable
@@ -133,7 +137,9 @@ const arm64: Instructions = {
         ]
       : value === "status"
         ? littleEndian(0x910003e0 | index) // mov x, sp
-        : littleEndian(0xaa0003e0 | ((20 + value.variable) << 16) | index), // mov x, x20 + variable
+        : value === "first"
+          ? littleEndian(0xf9400be0 | index) // ldr x, [sp, 16]
+          : littleEndian(0xaa0003e0 | ((20 + value.variable) << 16) | index), // mov x, x20 + variable
   call: (number) => [...littleEndian(0xd2800008 | (number << 5)), ...littleEndian(0xd4000001)], // movz x8, number; svc 0
   set: (variable, value) => littleEndian(0xd2800000 | (value << 5) | (20 + variable)), // movz x20 + variable, value
   keep: (variable) => littleEndian(0xaa0003e0 | (20 + variable)), // mov x20 + variable, x0

@@ -21,7 +21,10 @@ export interface SandboxOptions extends Omit<EntryProgram.EntryOptions, "entersR
   /** An empty folder. */
   readonly mountPoint: string
   readonly hostname: string
-  /** Whether it has a network of its own, with nothing but a loopback; else it has that of whoever starts it. */
+  /**
+   * Whether it has a network of its own, with nothing but a loopback. Else it has that of whoever starts it, and shows
+   * the file that is the program's first argument in the place of the image's `/etc/resolv.conf`, if there is one.
+   */
   readonly isolated: boolean
   /** The files of the machine's /dev that the sandbox has too, and the links beside them. */
   readonly devices: ReadonlyArray<string>
@@ -45,6 +48,7 @@ const MS_NODEV = 4
 const MS_NOEXEC = 8
 const MS_REMOUNT = 32
 const MS_BIND = 4096
+const MS_MOVE = 8192
 const MS_REC = 16_384
 const MS_PRIVATE = 0x40000
 const MNT_DETACH = 2
@@ -78,6 +82,9 @@ const mountFolders = [
 
 /** Old interfaces to the machine, which only a root whom the kernel takes for the machine's own could write to. */
 const interfaces = ["sysrq-trigger", "irq", "bus"]
+
+/** Where the name servers wait until it is known which file of the image they are shown in. */
+const RESOLVER = "dev/resolv.conf"
 
 /** The folders on the way to a path, and itself. */
 const way = (path: string): ReadonlyArray<string> =>
@@ -177,6 +184,13 @@ export const make = (architecture: Architecture, options: SandboxOptions): Uint8
     mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620")
     mount("tmpfs", "dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
 
+    if (!options.isolated) {
+      const path = text(RESOLVER)
+      call("mknodat", AT_FDCWD, path, S_IFREG | 0o644, 0)
+      call("mount", "first", path, 0, MS_BIND, 0)
+      orFail("mount of the name servers")
+    }
+
     call("sethostname", text(options.hostname), options.hostname.length)
     orFail("the host name")
     if (options.isolated) {
@@ -202,6 +216,18 @@ export const make = (architecture: Architecture, options: SandboxOptions): Uint8
     call("chdir", root)
     orFail("the root")
     // From here on every link of the image ends in the image.
+    if (!options.isolated) {
+      const [shown, target] = [text(`/${RESOLVER}`), text("/etc/resolv.conf")]
+      call("mount", shown, target, 0, MS_MOVE, 0)
+      jump("failed", "unresolved")
+      call("mount", 0, target, 0, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, 0)
+      orFail("mount of /etc/resolv.conf")
+      label("unresolved")
+      // Where it has been moved there is nothing to unmount.
+      call("umount2", shown, MNT_DETACH)
+      call("unlinkat", AT_FDCWD, shown, 0)
+      orFail("the folder /dev")
+    }
     for (const path of way(options.cwd)) call("mkdirat", AT_FDCWD, text(path), 0o755)
     call("chdir", text(options.cwd))
     orFault("InvalidSpec the working directory is no folder in the image and cannot become one")
