@@ -28,6 +28,7 @@ import { ProcessResult } from "../api/Operations.js"
 import { ImageId } from "../ImageId.js"
 import type { ImageTag } from "../ImageTag.js"
 import { isImageTag } from "../ImageTag.js"
+import * as ImportRequests from "../internal/importRequest.js"
 import * as RunRequest from "../internal/runRequest.js"
 import * as OciReference from "../OciReference.js"
 import type { DatabaseError } from "./Database.js"
@@ -362,22 +363,12 @@ export const make = Effect.fnUntraced(function* (
     const reference = yield* Effect.mapError(OciReference.fromString(request.registry.url), (error) =>
       reject(400, `registry.url: ${error.message}`)
     )
-    yield* RunRequest.checkTimeout(request.timeout, config.maxImportTimeoutSeconds)
-    const timeout = request.timeout ?? Duration.seconds(config.defaultImportTimeoutSeconds)
+    const timeout = yield* ImportRequests.timeout(request, config)
     const operation = yield* newOperation({
       project,
       kind: "image_import",
       imageId: Option.none(),
-      metadata: {
-        registry: {
-          url: request.registry.url,
-          ...(request.registry.credentials === undefined
-            ? {}
-            : { credentials: { username: request.registry.credentials.username, password: "<MASKED>" } })
-        },
-        tag: request.tag ?? null,
-        timeout: Math.ceil(Duration.toSeconds(timeout))
-      }
+      metadata: ImportRequests.toWire(request, timeout)
     })
     const work = (log: OperationLog) =>
       operations.started(operation.id).pipe(
@@ -387,7 +378,7 @@ export const make = Effect.fnUntraced(function* (
           duration: timeout,
           onTimeout: () => ({
             _tag: "ImportTimedOut" as const,
-            message: `The import of ${reference.url} took longer than ${Duration.format(timeout)}. Raise its timeout`
+            message: ImportRequests.tookTooLong(reference, timeout)
           })
         })
       )

@@ -13,6 +13,7 @@ import type { ImportRequest, OperationId } from "../../api/Images.js"
 import type { SpawnRequest } from "../../api/Instances.js"
 import type { ExecRequest, ProcessNumber } from "../../api/Subprocesses.js"
 import { ImageId } from "../../ImageId.js"
+import * as ImportRequests from "../../internal/importRequest.js"
 import * as RunRequest from "../../internal/runRequest.js"
 import { signalNumber } from "../../internal/signalNames.js"
 import * as Uuid from "../../internal/uuid.js"
@@ -222,28 +223,17 @@ export const make = Effect.fnUntraced(function* (parts: {
     const reference = yield* Effect.mapError(OciReference.fromString(request.registry.url), (error) =>
       refuse(400, `registry.url: ${error.message}`)
     )
-    yield* RunRequest.checkTimeout(request.timeout, limits.maxImportTimeoutSeconds)
-    const timeout = request.timeout ?? Duration.seconds(limits.defaultImportTimeoutSeconds)
+    const timeout = yield* ImportRequests.timeout(request, limits)
     return yield* operations.begin(
       {
         kind: "image_import",
         imageId: Option.none(),
-        metadata: {
-          registry: {
-            url: request.registry.url,
-            ...(request.registry.credentials === undefined
-              ? {}
-              : { credentials: { username: request.registry.credentials.username, password: "<MASKED>" } })
-          },
-          tag: request.tag ?? null,
-          timeout: Math.ceil(Duration.toSeconds(timeout))
-        }
+        metadata: ImportRequests.toWire(request, timeout)
       },
       (operation) =>
         Effect.timeoutFail(importImage(operation, reference, request), {
           duration: timeout,
-          onTimeout: () =>
-            new Failed(`The import of ${reference.url} took longer than ${Duration.format(timeout)}. Raise its timeout`)
+          onTimeout: () => new Failed(ImportRequests.tookTooLong(reference, timeout))
         })
     )
   })
