@@ -134,8 +134,27 @@ const orText = OpenApi.annotations({
   }
 })
 
+/** What a caller is given is the image, where the redirect leads; the answer itself is the redirect. */
+const byRedirect = OpenApi.annotations({
+  transform: (operation) => {
+    const { 200: _image, ...failures } = operation["responses"]
+    const location = { description: "The image's own address, relative to this one", schema: { type: "string" } }
+    const redirect = { description: "The image has the tag", headers: { Location: { ...location, required: true } } }
+    return { ...operation, responses: { 302: redirect, ...failures } }
+  }
+})
+
 const byId = Schema.Struct({ id: ImageId })
 const atPath = Schema.Struct({ path: Schema.String })
+
+/** What the content of a path would be answered with, without it. */
+const headOf = <const Name extends string, const Path extends `/${string}`>(name: Name, path: Path) =>
+  HttpApiEndpoint.head(name, path)
+    .setPath(byId)
+    .setUrlParams(atPath)
+    .addSuccess(HttpApiSchema.Empty(200))
+    .addError(missing)
+    .addError(wrongType)
 
 /** Present with any value, the empty one included. */
 const asText = Schema.optional(Schema.String)
@@ -155,6 +174,7 @@ export class InspectGroup extends HttpApiGroup.make("inspect")
       .setUrlParams(Schema.Struct({ tag: ImageTag }))
       .addSuccess(ImageRecord)
       .addError(missing)
+      .annotateContext(byRedirect)
   )
   .add(HttpApiEndpoint.get("byId", "/inspect/:id/").setPath(byId).addSuccess(ImageRecord).addError(missing))
   .add(
@@ -175,14 +195,7 @@ export class InspectGroup extends HttpApiGroup.make("inspect")
       .addError(wrongType)
       .annotateContext(orText)
   )
-  .add(
-    HttpApiEndpoint.head("hasDownload", "/inspect/:id/download")
-      .setPath(byId)
-      .setUrlParams(atPath)
-      .addSuccess(HttpApiSchema.Empty(200))
-      .addError(missing)
-      .addError(wrongType)
-  )
+  .add(headOf("hasDownload", "/inspect/:id/download"))
   .add(
     HttpApiEndpoint.get("archive", "/inspect/:id/archive")
       .setPath(byId)
@@ -191,14 +204,7 @@ export class InspectGroup extends HttpApiGroup.make("inspect")
       .addError(missing)
       .addError(wrongType)
   )
-  .add(
-    HttpApiEndpoint.head("hasArchive", "/inspect/:id/archive")
-      .setPath(byId)
-      .setUrlParams(atPath)
-      .addSuccess(HttpApiSchema.Empty(200))
-      .addError(missing)
-      .addError(wrongType)
-  )
+  .add(headOf("hasArchive", "/inspect/:id/archive"))
   .add(
     HttpApiEndpoint.get("grep", "/inspect/:id/grep")
       .setPath(byId)

@@ -1,8 +1,9 @@
 import { assert, describe, layer as suite } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
 import { writeFileSync } from "node:fs"
+import { get } from "node:http"
 import { connect } from "node:net"
-import { gunzipSync } from "node:zlib"
+import { createGunzip, gunzipSync } from "node:zlib"
 import * as Image from "../../../src/Image.js"
 import { acceptsGzip } from "../../../src/local/server/compression.js"
 import { isAllowedHost } from "../../../src/local/server/hosts.js"
@@ -61,7 +62,24 @@ const parse = (bytes: Buffer): Answer => {
   const headers = Object.fromEntries(
     lines.map((line) => [line.slice(0, line.indexOf(":")).toLowerCase(), line.slice(line.indexOf(":") + 1).trim()])
   )
-  return { status: Number(first.split(" ")[1]), headers, body: bytes.subarray(end + 4) }
+  const body = bytes.subarray(end + 4)
+  return {
+    status: Number(first.split(" ")[1]),
+    headers,
+    body: headers["transfer-encoding"] === "chunked" ? unchunked(body) : body
+  }
+}
+
+const unchunked = (bytes: Buffer): Buffer => {
+  const pieces: Array<Buffer> = []
+  for (let at = 0; at < bytes.length;) {
+    const line = bytes.indexOf("\r\n", at)
+    const size = Number.parseInt(bytes.subarray(at, line).toString(), 16)
+    if (size === 0) break
+    pieces.push(bytes.subarray(line + 2, line + 2 + size))
+    at = line + 2 + size + 2
+  }
+  return Buffer.concat(pieces)
 }
 
 /** What the server sends for these bytes, until it closes the connection. */
@@ -230,6 +248,66 @@ suite(served, { excludeTestServices: true, timeout: "1 minute" })("on the wire",
         assert.deepStrictEqual([head.status, head.body.length], [200, 0])
       })
     )
+
+    const busybox = Effect.flatMap(Place, ({ url }) =>
+      Effect.provide(Image.oci("busybox:latest"), Contree.client(url, Contree.token))
+    )
+
+    it.effect("squeezes archives, and leaves the content of a file as it is", () =>
+      Effect.gen(function* () {
+        const { id } = yield* busybox
+        const archive = `GET /v1/inspect/${id}/archive?path=/bin`
+        const plain = yield* send(archive)
+        const squeezed = yield* send(archive, { headers: ["Accept-Encoding: gzip"] })
+        assert.deepStrictEqual([plain.status, squeezed.status], [200, 200])
+        assert.isUndefined(plain.headers["content-encoding"])
+        assert.strictEqual(squeezed.headers["content-encoding"], "gzip")
+        assert.strictEqual(squeezed.headers["content-type"], "application/x-tar")
+        assert.isBelow(squeezed.body.length, plain.body.length)
+        assert.isTrue(gunzipSync(squeezed.body).equals(plain.body))
+        const file = yield* send(`GET /v1/inspect/${id}/download?path=/bin/busybox`, {
+          headers: ["Accept-Encoding: gzip"]
+        })
+        assert.strictEqual(file.status, 200)
+        assert.isUndefined(file.headers["content-encoding"])
+      })
+    )
+
+    it.effect("squeezes events, each of which comes at once", () =>
+      Effect.gen(function* () {
+        const { id } = yield* busybox
+        const { port } = yield* Place
+        const body = JSON.stringify({ image: id, command: "echo hello; sleep 20", disposable: true, shell: true })
+        const started = yield* send("POST /v1/instances", { body })
+        const operation = `/v1/operations/${started.headers["location"]?.split("/").at(-1)}`
+        const encoding = yield* Effect.async<string | undefined>((resume) => {
+          const request = get(
+            {
+              port,
+              path: `${operation}/events?follow=1`,
+              headers: { authorization: `Bearer ${Contree.token}`, "accept-encoding": "gzip" }
+            },
+            (response) => {
+              let text = ""
+              const plain = response.on("error", () => {}).pipe(createGunzip())
+              plain.on("error", () => {})
+              plain.on("data", (piece) => {
+                text += String(piece)
+                if (/event: stdout\ndata: .*\n\n/.test(text)) {
+                  resume(Effect.succeed(response.headers["content-encoding"]))
+                }
+              })
+            }
+          )
+          request.on("error", (error) => resume(Effect.die(error)))
+          return Effect.sync(() => request.destroy())
+        }).pipe(Effect.timeout("10 seconds"))
+        assert.strictEqual(encoding, "gzip")
+        const { status } = JSON.parse((yield* send(`GET ${operation}`)).body.toString())
+        assert.strictEqual(status, "EXECUTING")
+        assert.strictEqual((yield* send(`DELETE ${operation}`)).status, 202)
+      })
+    )
   })
 
   describe("a browser", () => {
@@ -313,6 +391,8 @@ suite(served, { excludeTestServices: true, timeout: "1 minute" })("on the wire",
         assert.nestedPropertyVal(document, "openapi", "3.1.0")
         assert.nestedProperty(document, "paths./v1/instances.post.responses.429")
         assert.nestedPropertyVal(document, "components.securitySchemes.bearer.scheme", "bearer")
+        assert.nestedProperty(document, "paths./v1/inspect/.get.responses.302.headers.Location")
+        assert.notNestedProperty(document, "paths./v1/inspect/.get.responses.200")
         const docs = yield* send("GET /docs", { token: "" })
         assert.strictEqual(docs.headers["content-type"], "text/html; charset=utf-8")
         const html = docs.body.toString()
