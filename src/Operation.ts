@@ -148,7 +148,8 @@ export const cancel = Effect.fn("Operation.cancel")(function* (id: OperationId) 
 /**
  * The events of an operation, each once and in order, over as many connections as it takes.
  *
- * - `follow`: go on until the operation is over. Without it the stream gives what the log holds now.
+ * - `follow`: go on until the operation is over. Without it the stream gives what the log holds now, all of it when the
+ *   operation is over.
  * - `since`: only events with a higher id.
  * - `spid`: only events of that process, 0 for the instance itself.
  *

@@ -277,15 +277,48 @@ describe("following an operation's events", () => {
 })
 
 describe("reading the events that there are", () => {
-  it.effect("ends with the answer, without a look at the operation", () =>
+  it.effect("ends with the answer while the operation goes on", () =>
     Effect.gen(function* () {
       const { ids, service } = yield* follow(
-        { [events]: Logs.streamed([Logs.frames(Logs.sample.slice(2, 4))]) },
+        { [get]: executing, [events]: Logs.streamed([Logs.frames(Logs.sample.slice(2, 4))]) },
         { since: 2, spid: 1 }
       )
       deepStrictEqual(ids, [3, 5])
-      deepStrictEqual(service.log(), [events])
+      deepStrictEqual(service.log(), [events, get])
       deepStrictEqual(service.requests[0]?.query, { since: "2", spid: "1" })
+    })
+  )
+
+  it.effect("ends with the completion, without a look at the operation", () =>
+    Effect.gen(function* () {
+      const { ids, service } = yield* follow({ [events]: Logs.streamed([Logs.frames(Logs.sample)]) }, {})
+      deepStrictEqual(ids, all)
+      deepStrictEqual(service.log(), [events])
+    })
+  )
+
+  it.effect("does not take the early end of an answer for the end of a log that is over", () =>
+    Effect.gen(function* () {
+      const { ids, service } = yield* follow(
+        {
+          [get]: over(),
+          [events]: (request, number) =>
+            Logs.streamed([number === 1 ? Logs.frames(Logs.sample.slice(0, 3)) : after(request)])
+        },
+        {}
+      )
+      deepStrictEqual(ids, all)
+      deepStrictEqual(service.log(), [events, get, events])
+    })
+  )
+
+  it.effect("ends where a log that is over has no completion", () =>
+    Effect.gen(function* () {
+      const { error, ids } = yield* follow(
+        { [get]: over("CANCELLED"), [events]: (request) => Logs.streamed([after(request, Logs.sample.slice(0, 3))]) },
+        {}
+      )
+      deepStrictEqual([error, ids], [undefined, all.slice(0, 3)])
     })
   )
 

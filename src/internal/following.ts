@@ -134,7 +134,8 @@ const isLasting = (error: RequestError): boolean => error._tag !== "NotFound" &&
 
 /**
  * The events of an operation. With `follow` the stream ends when the operation is over and its log is read: after its
- * completion, or where the server keeps no whole log of it. The end of a connection is neither.
+ * completion, or where the server keeps no whole log of it. The end of a connection is neither, also not that of an
+ * answer in order: without `follow` it is believed of an operation that goes on, whose log has no end yet.
  */
 export const events = (
   client: ContreeClient.Service,
@@ -174,7 +175,6 @@ export const events = (
         }
         const { end } = position
         if (position.completed) return done
-        if (end._tag === "Ended" && options.follow !== true) return done
         if (end._tag === "Failed" && isLasting(end.error)) return Effect.fail(Option.some(end.error))
         if (position.moved) failures = 0
         return Effect.gen(function* () {
@@ -182,6 +182,7 @@ export const events = (
           if (over === undefined) {
             const { status } = yield* Effect.mapError(client.operations.get(id), Option.some)
             if (isTerminal(status)) over = status
+            else if (end._tag === "Ended" && options.follow !== true) return yield* done
             // No log: imports have none everywhere.
             else if (end._tag === "Failed" && end.error._tag === "NotFound" && position.last === options.since) {
               return yield* Effect.fail(Option.some(end.error))

@@ -303,9 +303,9 @@ const kinds: ReadonlyArray<(context: Context) => Step> = [
       )
       check(same(stdout, FaultServer.jobOutput(job).stdout), "stdout of the attached instance is whole")
       check(operation.status === "SUCCESS", "the operation is over")
-      const replayed = yield* Stream.runCollect(
-        InstanceEvent.lines(InstanceEvent.output(Operation.events(id, { follow: true }), "stdout"))
-      )
+      const replay = Operation.events(id, { follow: roll.chance(0.5) })
+      yield* read(context, id, replay)
+      const replayed = yield* Stream.runCollect(InstanceEvent.lines(InstanceEvent.output(replay, "stdout")))
       const lines = [...replayed].join("\n")
       const text = new TextDecoder().decode(FaultServer.jobOutput(job).stdout).replaceAll("\r\n", "\n")
       check(lines === text.replace(/\n$/, ""), "the lines of the log are whole")
