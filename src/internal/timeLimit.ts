@@ -5,6 +5,7 @@
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import type * as Scheduler from "effect/Scheduler"
@@ -80,7 +81,8 @@ export const within = <A, E, R, E2>(
 ): Effect.Effect<A, E | E2, R> =>
   Effect.clockWith((clock) =>
     Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(Effect.forkDaemon(restore(effect)), (fiber) => {
+      // Its failure is its caller's, who sees it, and no unhandled one.
+      Effect.flatMap(Effect.forkDaemon(Effect.exit(restore(effect))), (fiber) => {
         const watch = watchOf(clock)
         let resumed: (effect: Effect.Effect<A, E | E2>) => void = () => {}
         const limit: Limit = {
@@ -90,8 +92,8 @@ export const within = <A, E, R, E2>(
         const done = Effect.async<A, E | E2>((resume) => {
           resumed = resume
           fiber.addObserver((exit) => {
+            resume(Exit.flatten(exit))
             watch.remove(limit, fiber.currentScheduler)
-            resume(exit)
           })
         })
         return Effect.zipRight(

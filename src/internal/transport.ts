@@ -4,13 +4,17 @@
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as HttpTraceContext from "@effect/platform/HttpTraceContext"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DefaultServices from "effect/DefaultServices"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { pipe } from "effect/Function"
 import * as Metric from "effect/Metric"
 import * as Redacted from "effect/Redacted"
+import * as Tracer from "effect/Tracer"
 import type { ContreeConfig } from "../ContreeConfig.js"
 import { hostedBaseUrl, sendsProject } from "../ContreeConfig.js"
 import type { RequestError, RequestInfo } from "../ContreeError.js"
@@ -97,6 +101,34 @@ const counted = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.Htt
   )
 }
 
+const nobodyTraces: Tracer.Tracer = Context.get(DefaultServices.liveServices, Tracer.Tracer)
+
+/**
+ * The platform makes a span of each exchange. Where no tracer was given nobody sees it, and it costs as much as all the
+ * rest of the exchange; then the trace headers are those of the span around it.
+ */
+const traced = <E, R>(
+  client: HttpClient.HttpClient.With<E, R>,
+  propagate: boolean
+): HttpClient.HttpClient.With<E, R> => {
+  const seen = HttpClient.withTracerPropagation(client, propagate)
+  const unseen = HttpClient.withTracerDisabledWhen(client, () => true)
+  return HttpClient.makeWith(
+    Effect.flatMap((request: HttpClientRequest.HttpClientRequest) =>
+      Effect.withFiberRuntime<HttpClientResponse.HttpClientResponse, E, R>(({ currentSpan, currentTracer }) =>
+        currentTracer !== nobodyTraces
+          ? seen.execute(request)
+          : unseen.execute(
+              propagate && currentSpan?._tag === "Span"
+                ? HttpClientRequest.setHeaders(request, HttpTraceContext.toHeaders(currentSpan))
+                : request
+            )
+      )
+    ),
+    Effect.succeed<HttpClientRequest.HttpClientRequest>
+  )
+}
+
 /** Whether an answer is given with its whole body, or while its body still comes. */
 export type Body = "whole" | "streamed"
 
@@ -116,7 +148,7 @@ export const make = (
   const project = sendsProject(config) ? config.project : undefined
 
   const exchange = client.pipe(
-    HttpClient.withTracerPropagation(config.tracePropagation ?? true),
+    (client) => traced(client, config.tracePropagation ?? true),
     counted,
     (client) => Redirect.follow(client, 3),
     HttpClient.mapRequest((request) =>
