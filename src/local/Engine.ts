@@ -39,7 +39,7 @@ import { ImageStore, type StoredImage } from "./ImageStore.js"
 import type { ImageView } from "./ImageView.js"
 import { Importer } from "./Importer.js"
 import * as Uuid from "../internal/uuid.js"
-import type { Instances } from "./Instances.js"
+import { Instances } from "./Instances.js"
 import { Machine } from "./internal/machine.js"
 import type { PlacedFile } from "./internal/placedFiles.js"
 import { LayerStore } from "./LayerStore.js"
@@ -139,6 +139,7 @@ export const make = Effect.fnUntraced(function* (
   const images = yield* ImageStore
   const importer = yield* Importer
   const layers = yield* LayerStore
+  const instances = yield* Instances
   const operations = yield* OperationStore
   const scheduler = yield* Scheduler
   const squasher = yield* Squasher
@@ -320,7 +321,9 @@ export const make = Effect.fnUntraced(function* (
         Effect.onExit((exit) =>
           log.close(Exit.match(exit, { onFailure: () => Option.none(), onSuccess: Option.some }))
         ),
-        Effect.ensuring(Ref.update(atWork, HashMap.remove(operation.id)))
+        Effect.ensuring(
+          Effect.zipRight(instances.forget(operation.id), Ref.update(atWork, HashMap.remove(operation.id)))
+        )
       )
     ).pipe(Effect.annotateLogs("operation", operation.id))
     // Its log has told of what could not be recorded.

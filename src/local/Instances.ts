@@ -66,6 +66,10 @@ export declare namespace Instances {
     /** Shows an instance until the scope closes. */
     readonly show: (id: OperationId, instance: Instance) => Effect.Effect<void, never, Scope.Scope>
     readonly find: (id: OperationId) => Effect.Effect<Option.Option<Instance>>
+    /** Whether an instance has ended, and its end is not recorded yet. */
+    readonly isEnding: (id: OperationId) => Effect.Effect<boolean>
+    /** Its end is recorded. */
+    readonly forget: (id: OperationId) => Effect.Effect<void>
   }
 }
 
@@ -77,13 +81,20 @@ export declare namespace Instances {
  */
 export const make: Effect.Effect<Instances.Service> = Effect.sync(() => {
   const shown = new Map<OperationId, Instance>()
+  const ending = new Set<OperationId>()
   return {
     show: (id, instance) =>
       Effect.acquireRelease(
         Effect.sync(() => void shown.set(id, instance)),
-        () => Effect.sync(() => shown.delete(id))
+        () =>
+          Effect.sync(() => {
+            shown.delete(id)
+            ending.add(id)
+          })
       ),
-    find: (id) => Effect.sync(() => Option.fromNullable(shown.get(id)))
+    find: (id) => Effect.sync(() => Option.fromNullable(shown.get(id))),
+    isEnding: (id) => Effect.sync(() => ending.has(id)),
+    forget: (id) => Effect.sync(() => void ending.delete(id))
   }
 })
 

@@ -267,6 +267,31 @@ for (const launcher of launchers) {
           })
         )
 
+        it.scoped("reads nothing any more from its end on, before that is recorded and after", () =>
+          Effect.gen(function* () {
+            const { events, processes } = yield* instance("read line; dd if=/dev/zero of=/new bs=1M count=20", {
+              stdin: { bytes: new Uint8Array(0), close: false }
+            })
+            const stream = yield* Sse.open(`${events}?follow=1`)
+            const until = (event: string) =>
+              Effect.repeat(stream.next, { until: (frame) => frame === "end" || frame.event === event })
+            yield* until("spawn")
+            const write = (close: boolean) => call("POST", `${processes}/1/stdin`, { value: "go\n", close })
+            assert.strictEqual((yield* write(false)).status, 204)
+            yield* until("exit")
+            const recorded = yield* Effect.fork(until("completion"))
+            const statuses = new Set<string>()
+            const attempt = Effect.gen(function* () {
+              const input = yield* write(false)
+              const process = yield* call("POST", processes, { command: "true" })
+              statuses.add(`${input.status} ${process.status}`)
+            })
+            while (recorded.unsafePoll() === null) yield* attempt
+            yield* attempt
+            assert.deepStrictEqual([...statuses], ["410 409"])
+          })
+        )
+
         it.scoped("is signalled, and the operation ends with it", () =>
           Effect.gen(function* () {
             const { events, processes } = yield* instance(

@@ -50,13 +50,16 @@ export const subprocessesGroup = HttpApiBuilder.group(ContreeApi, "subprocesses"
       if (operation.kind !== "instance") return yield* refuse(409, `Operation ${id} is no instance`)
       return operation
     })
-    const running = Effect.fnUntraced(function* (operation: StoredOperation, over: ApiFailure) {
-      const instance = yield* instances.find(operation.id)
+    const running = Effect.fnUntraced(function* (id: OperationId, over: ApiFailure) {
+      const instance = yield* instances.find(id)
       if (Option.isSome(instance)) return instance.value
-      return yield* isOpen(operation) ? tooEarly : over
+      // Only afterwards does the record tell: an instance that ends meanwhile is in it.
+      if (yield* instances.isEnding(id)) return yield* over
+      return yield* isOpen(yield* recorded(id)) ? tooEarly : over
     })
     const processOf = Effect.fnUntraced(function* (id: OperationId, spid: number, over: ApiFailure) {
-      const instance = yield* running(yield* recorded(id), over)
+      yield* recorded(id)
+      const instance = yield* running(id, over)
       return yield* Effect.mapError(instance.process(spid), () =>
         notFound(`There is no process ${spid} in the instance of operation ${id}`)
       )
@@ -67,7 +70,7 @@ export const subprocessesGroup = HttpApiBuilder.group(ContreeApi, "subprocesses"
         Effect.gen(function* () {
           const operation = yield* recorded(path.id)
           yield* operation.metadata["disposable"] === true ? demand("spawn_disposable") : demand("spawn")
-          const instance = yield* running(operation, refuse(409, `Operation ${path.id} does not run any more`))
+          const instance = yield* running(path.id, refuse(409, `Operation ${path.id} does not run any more`))
           const spid = ProcessNumber.make(yield* instance.start(payload))
           return yield* HttpServerResponse.json(
             { spid },
@@ -78,16 +81,18 @@ export const subprocessesGroup = HttpApiBuilder.group(ContreeApi, "subprocesses"
       .handle("get", ({ path }) =>
         Effect.gen(function* () {
           const gone = notFound(`Process ${path.spid} of operation ${path.id} is gone`)
-          const operation = yield* Effect.mapError(recorded(path.id), () => gone)
-          if (!isOpen(operation) && path.spid === 1) {
-            const { result } = yield* Effect.orDie(decodeResult(operation.metadata))
-            if (result !== null) return result
+          yield* Effect.mapError(recorded(path.id), () => gone)
+          const instance = yield* instances.find(path.id)
+          if (Option.isSome(instance)) {
+            const { result } = yield* Effect.mapError(instance.value.process(path.spid), () => gone)
+            return yield* result
           }
-          const instance = yield* running(operation, gone)
-          return yield* Effect.flatMap(
-            Effect.mapError(instance.process(path.spid), () => gone),
-            ({ result }) => result
-          )
+          if (yield* instances.isEnding(path.id)) return yield* tooEarly
+          const operation = yield* recorded(path.id)
+          if (isOpen(operation)) return yield* tooEarly
+          if (path.spid !== 1) return yield* gone
+          const { result } = yield* Effect.orDie(decodeResult(operation.metadata))
+          return result ?? (yield* gone)
         }).pipe(orInternal)
       )
       .handle("signal", ({ path, urlParams }) =>
