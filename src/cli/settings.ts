@@ -91,6 +91,12 @@ const ones: ReadonlyArray<One> = [
     about: "Project whose tagged images all others may use; default none"
   },
   {
+    key: "dockerConfig",
+    flag: "docker-config",
+    read: "text",
+    about: "Docker's config.json whose credentials every caller's imports may use; default none"
+  },
+  {
     key: "launcher",
     flag: "launcher",
     read: "text",

@@ -59,6 +59,9 @@ const default_ = <A>(value: A) => ({ default: () => value })
  * - `dataDirectory`: where images, layers and the database live; absolute. One engine at a time works on it.
  * - `mirrors`: asked in order before the registry that they mirror.
  * - `insecureRegistries`: `host:port` of registries that speak plain http.
+ * - `dockerConfig`: a file as `docker login` writes it, absolute, whose credentials are used by imports that bring none;
+ *   default none for `serve`, where they would be lent to every caller, and {@link defaultDockerConfig} for
+ *   `LocalContree`.
  * - `launcher`: default `auto`.
  * - `publicProject`: a project whose tagged images every other project may read and run; default none.
  * - `maxConcurrency`: how many commands run at once, default 16; more wait for their turn.
@@ -88,6 +91,9 @@ export const EngineConfig = Schema.Struct({
   ),
   mirrors: Schema.optionalWith(Schema.Array(Mirror), default_([])),
   insecureRegistries: Schema.optionalWith(Schema.Array(Schema.NonEmptyString), default_([])),
+  dockerConfig: Schema.optional(
+    Schema.String.pipe(Schema.pattern(/^\//, { message: () => "Docker's configuration must be an absolute path" }))
+  ),
   launcher: Schema.optionalWith(LauncherChoice, default_("auto" as const)),
   publicProject: Schema.optional(Schema.NonEmptyString),
   maxConcurrency: Schema.optionalWith(Schema.Int.pipe(Schema.between(1, 1024)), default_(16)),
@@ -195,6 +201,17 @@ export const defaultDataDirectory: Config.Config<string> = Config.nonEmptyString
 )
 
 /**
+ * Docker's own file of the user: `config.json` in `DOCKER_CONFIG` or `~/.docker`.
+ *
+ * @since 0.1.0
+ * @category configuration
+ */
+export const defaultDockerConfig: Config.Config<string> = Config.nonEmptyString("DOCKER_CONFIG").pipe(
+  Config.orElse(() => Config.map(Config.nonEmptyString("HOME"), (home) => `${home}/.docker`)),
+  Config.map((folder) => `${folder}/config.json`)
+)
+
+/**
  * The engine's settings as the environment gives them:
  *
  * | setting | name | example |
@@ -202,6 +219,7 @@ export const defaultDataDirectory: Config.Config<string> = Config.nonEmptyString
  * | data folder | `CONTREE_DATA_DIR`, else `effect-contree` in `XDG_DATA_HOME` or `~/.local/share` | `/srv/contree` |
  * | mirrors | `CONTREE_MIRRORS`, a list with commas | `docker.io=https://mirror.example.com` |
  * | plain-http registries | `CONTREE_INSECURE_REGISTRIES`, a list with commas | `127.0.0.1:5000` |
+ * | Docker's credentials | `CONTREE_DOCKER_CONFIG` | `/home/ada/.docker/config.json` |
  * | launcher | `CONTREE_LAUNCHER` | `util-linux` |
  * | commands at once | `CONTREE_MAX_CONCURRENCY` | `8` |
  * | imports at once | `CONTREE_MAX_IMPORT_CONCURRENCY` | `2` |
@@ -223,6 +241,7 @@ export const fromEnvironment: Config.Config<EngineOptions> = Config.all({
     Config.literal("auto", "built-in", "bubblewrap", "util-linux")("CONTREE_LAUNCHER"),
     "auto"
   ),
+  dockerConfig: Config.option(Config.nonEmptyString("CONTREE_DOCKER_CONFIG")),
   maxConcurrency: Config.option(Config.integer("CONTREE_MAX_CONCURRENCY")),
   maxImportConcurrency: Config.option(Config.integer("CONTREE_MAX_IMPORT_CONCURRENCY")),
   maxQueued: Config.option(Config.integer("CONTREE_MAX_QUEUED")),
@@ -230,12 +249,23 @@ export const fromEnvironment: Config.Config<EngineOptions> = Config.all({
   processLimit: Config.option(Config.integer("CONTREE_PROCESS_LIMIT")),
   durability: Config.withDefault(Config.literal(...Durability.literals)("CONTREE_DURABILITY"), "process")
 }).pipe(
-  Config.map(({ maxConcurrency, maxImportConcurrency, maxQueued, memoryLimitBytes, processLimit, ...options }) => ({
-    ...options,
-    ...(Option.isSome(maxConcurrency) ? { maxConcurrency: maxConcurrency.value } : {}),
-    ...(Option.isSome(maxImportConcurrency) ? { maxImportConcurrency: maxImportConcurrency.value } : {}),
-    ...(Option.isSome(maxQueued) ? { maxQueued: maxQueued.value } : {}),
-    ...(Option.isSome(memoryLimitBytes) ? { memoryLimitBytes: memoryLimitBytes.value } : {}),
-    ...(Option.isSome(processLimit) ? { processLimit: processLimit.value } : {})
-  }))
+  Config.map(
+    ({
+      dockerConfig,
+      maxConcurrency,
+      maxImportConcurrency,
+      maxQueued,
+      memoryLimitBytes,
+      processLimit,
+      ...options
+    }) => ({
+      ...options,
+      ...(Option.isSome(dockerConfig) ? { dockerConfig: dockerConfig.value } : {}),
+      ...(Option.isSome(maxConcurrency) ? { maxConcurrency: maxConcurrency.value } : {}),
+      ...(Option.isSome(maxImportConcurrency) ? { maxImportConcurrency: maxImportConcurrency.value } : {}),
+      ...(Option.isSome(maxQueued) ? { maxQueued: maxQueued.value } : {}),
+      ...(Option.isSome(memoryLimitBytes) ? { memoryLimitBytes: memoryLimitBytes.value } : {}),
+      ...(Option.isSome(processLimit) ? { processLimit: processLimit.value } : {})
+    })
+  )
 )

@@ -21,9 +21,11 @@ import * as Path from "@effect/platform/Path"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as Undici from "@effect/platform-node/Undici"
+import * as Config from "effect/Config"
 import type * as ConfigError from "effect/ConfigError"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as ContreeClient from "../ContreeClient.js"
 import type { ContreeConfig } from "../ContreeConfig.js"
 import * as WaitPolicy from "../WaitPolicy.js"
@@ -61,7 +63,13 @@ const start = Effect.fnUntraced(function* (options: Options) {
   const path = yield* Path.Path
   const { pageSize, requestTimeout, retry, wait: _, ...engineOptions } = options
   const environment = yield* EngineConfig.fromEnvironment
-  const engine = yield* EngineConfig.make({ ...environment, ...engineOptions })
+  const dockerConfig = yield* Config.option(EngineConfig.defaultDockerConfig)
+  const engine = yield* EngineConfig.make({
+    // One that is no absolute path is nobody's doing here, and no reason not to start.
+    ...(Option.isSome(dockerConfig) && path.isAbsolute(dockerConfig.value) ? { dockerConfig: dockerConfig.value } : {}),
+    ...environment,
+    ...engineOptions
+  })
   const directory = engine.dataDirectory
   yield* Effect.mapError(fs.makeDirectory(directory, { recursive: true, mode: 0o700 }), unusable(directory))
   const socket = path.join(directory, "engine.sock")

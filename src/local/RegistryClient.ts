@@ -80,6 +80,7 @@ export interface RemoteImage {
  *
  * - `mirrors`: asked in order, without credentials, before the registry that they mirror.
  * - `insecureRegistries`: `host:port` of registries that speak plain http.
+ * - `credentialsOf`: the credentials for a registry of who brings none.
  * - `platform`: of the images to pull, that of this machine under Linux unless given.
  * - `attempts`: for each request, 4 unless given; also how often a broken blob is taken up again without progress.
  * - `baseDelay`, `maxDelay`: wait after the first failure (doubled each time, with jitter) and the longest wait, 250 ms
@@ -92,6 +93,7 @@ export interface RemoteImage {
 export interface Options {
   readonly mirrors?: ReadonlyArray<{ readonly registry: string; readonly url: string }> | undefined
   readonly insecureRegistries?: ReadonlyArray<string> | undefined
+  readonly credentialsOf?: ((registry: string) => Effect.Effect<Option.Option<RegistryAuth.Credentials>>) | undefined
   readonly platform?: Platform | undefined
   readonly attempts?: number | undefined
   readonly baseDelay?: Duration.DurationInput | undefined
@@ -231,7 +233,15 @@ export const make = (options: Options = {}): Effect.Effect<RegistryClient.Servic
     const insecure = new Set(options.insecureRegistries)
 
     /** Mirrors, then the registry itself, the only one that gets to see the credentials. */
-    const sessionsOf = (reference: OciReference, credentials: RegistryAuth.Credentials | undefined) => {
+    const sessionsOf = Effect.fnUntraced(function* (
+      reference: OciReference,
+      given: RegistryAuth.Credentials | undefined
+    ) {
+      const explicit = RegistryAuth.present(given)
+      const credentials =
+        Option.isSome(explicit) || options.credentialsOf === undefined
+          ? explicit
+          : yield* options.credentialsOf(reference.registry)
       const common = { repository: reference.repository, image: reference.toString() }
       const host = reference.registry === "docker.io" ? "registry-1.docker.io" : reference.registry
       const targets: ReadonlyArray<RegistrySession.Target> = [
@@ -247,11 +257,11 @@ export const make = (options: Options = {}): Effect.Effect<RegistryClient.Servic
           ...common,
           registry: reference.registry,
           base: `${insecure.has(reference.registry) || insecure.has(host) ? "http" : "https"}://${host}`,
-          credentials: RegistryAuth.present(credentials)
+          credentials
         }
       ]
-      return Effect.forEach(targets, (target) => RegistrySession.open(httpClient, target, policy))
-    }
+      return yield* Effect.forEach(targets, (target) => RegistrySession.open(httpClient, target, policy))
+    })
 
     /** Asks one place after the other; where all refuse, the error is the last one's and names the others. */
     const firstOf = <A, R>(

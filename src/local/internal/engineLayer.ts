@@ -1,12 +1,14 @@
 /**
  * The parts of the engine put together for one data folder, inside the worker's mount namespace.
  */
+import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as Database from "../Database.js"
+import * as DockerConfig from "../DockerConfig.js"
 import * as Engine from "../Engine.js"
 import type { EngineConfig } from "../EngineConfig.js"
 import * as EventLog from "../EventLog.js"
@@ -34,6 +36,21 @@ const importer = (directory: string) =>
         temporary: path.join(directory, "t"),
         idShift,
         ownership: ownership === "single" ? "single" : "full"
+      })
+    )
+  )
+
+const registries = ({ dockerConfig, insecureRegistries, mirrors }: EngineConfig) =>
+  Layer.unwrapEffect(
+    Effect.map(FileSystem.FileSystem, (fs) =>
+      RegistryClient.layer({
+        mirrors,
+        insecureRegistries,
+        credentialsOf:
+          dockerConfig === undefined
+            ? undefined
+            : (registry) =>
+                Effect.provideService(DockerConfig.credentials(dockerConfig, registry), FileSystem.FileSystem, fs)
       })
     )
   )
@@ -72,7 +89,7 @@ export const layer = (config: EngineConfig, keep: ReadonlyArray<string>) => {
       })
     ),
     Layer.provide(importer(directory)),
-    Layer.provide(RegistryClient.layer({ mirrors: config.mirrors, insecureRegistries: config.insecureRegistries })),
+    Layer.provide(registries(config)),
     Layer.provideMerge(
       Sandbox.layer({
         maxConcurrency: config.maxConcurrency,

@@ -12,6 +12,7 @@ describe("the types of EngineConfig", () => {
       (texts: ReadonlyArray<string>) => Either.Either<ReadonlyArray<typeof EngineConfig.Mirror.Type>, string>
     >()
     expectTypeOf(EngineConfig.defaultDataDirectory).toEqualTypeOf<Config.Config<string>>()
+    expectTypeOf(EngineConfig.defaultDockerConfig).toEqualTypeOf<Config.Config<string>>()
     expectTypeOf(EngineConfig.fromEnvironment).toEqualTypeOf<Config.Config<EngineConfig.EngineOptions>>()
   })
 })
