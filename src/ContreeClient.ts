@@ -21,10 +21,17 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { WhoAmI } from "./api/Account.js"
 import { type FileRecord, type Sha256, UploadReceipt } from "./api/Files.js"
-import type { ImageKind, ImageRecord, ImportRequest, OperationId } from "./api/Images.js"
-import type { FileItem, GrepQuery, GrepResult } from "./api/Inspect.js"
+import { type ImageKind, ImageList, type ImageRecord, type ImportRequest, type OperationId } from "./api/Images.js"
+import { DirectoryListing, type FileItem, type GrepQuery, GrepResult } from "./api/Inspect.js"
 import type { SpawnRequest } from "./api/Instances.js"
-import type { KnownKind, KnownStatus, OperationDetail, OperationSummary, ProcessResult } from "./api/Operations.js"
+import {
+  type KnownKind,
+  type KnownStatus,
+  OperationDetail,
+  OperationList,
+  type OperationSummary,
+  type ProcessResult
+} from "./api/Operations.js"
 import { type ExecRequest, ProcessNumber } from "./api/Subprocesses.js"
 import type { TimeBound } from "./api/Timestamp.js"
 import { ContreeApi } from "./ContreeApi.js"
@@ -247,6 +254,12 @@ export declare namespace ContreeClient {
   }
 }
 
+const operationOf = Call.answerOf(OperationDetail)
+const operationsOf = Call.answerOf(OperationList)
+const directoryOf = Call.answerOf(DirectoryListing)
+const matchesOf = Call.answerOf(GrepResult)
+const imagesOf = Call.answerOf(ImageList)
+
 /** Proxies cut a connection on which nothing comes for a minute, some earlier. */
 const longestWait = Duration.seconds(20)
 
@@ -312,16 +325,15 @@ export const make = Effect.fnUntraced(function* (
       })
     ).pipe(Stream.withSpan(`ContreeClient.${name}`, { attributes }))
 
+  const send = <E>(request: Effect.Effect<unknown, E>) => Effect.flatMap(Call.requestOf(request), whole.execute)
   const look = (id: OperationId, headers: { readonly prefer?: Duration.Duration }, inflight?: boolean | undefined) =>
     call(
       "operations.get",
       { method: "GET", path: `/v1/operations/${id}` },
-      api.operations.get({
-        path: { id },
-        urlParams: inflight === true ? { inflight } : {},
-        headers,
-        withResponse: true
-      }),
+      Effect.flatMap(
+        send(requests.operations.get({ path: { id }, urlParams: inflight === true ? { inflight } : {}, headers })),
+        (response) => Effect.map(operationOf(response), (operation) => [operation, response] as const)
+      ),
       { "contree.operation": id }
     )
   const uploadTo: RequestInfo = { method: "POST", path: "/v1/files" }
@@ -381,7 +393,7 @@ export const make = Effect.fnUntraced(function* (
         call(
           "images.list",
           { method: "GET", path: "/v1/images" },
-          Effect.map(api.images.list({ urlParams: query }), ({ images }) => images)
+          Effect.map(Effect.flatMap(send(requests.images.list({ urlParams: query })), imagesOf), ({ images }) => images)
         ),
       import: (request) =>
         call(
@@ -429,7 +441,10 @@ export const make = Effect.fnUntraced(function* (
         call(
           "inspect.list",
           { method: "GET", path: `/v1/inspect/${id}/list` },
-          Effect.map(api.inspect.list({ path: { id }, urlParams: { path } }), ({ files }) => files),
+          Effect.map(
+            Effect.flatMap(send(requests.inspect.list({ path: { id }, urlParams: { path } })), directoryOf),
+            ({ files }) => files
+          ),
           { "contree.image": id, "contree.path": path }
         ),
       download: (id, path) =>
@@ -466,7 +481,7 @@ export const make = Effect.fnUntraced(function* (
         call(
           "inspect.grep",
           { method: "GET", path: `/v1/inspect/${id}/grep` },
-          api.inspect.grep({ path: { id }, urlParams: query }),
+          Effect.flatMap(send(requests.inspect.grep({ path: { id }, urlParams: query })), matchesOf),
           { "contree.image": id }
         )
     },
@@ -488,7 +503,11 @@ export const make = Effect.fnUntraced(function* (
     },
     operations: {
       list: (query) =>
-        call("operations.list", { method: "GET", path: "/v1/operations" }, api.operations.list({ urlParams: query })),
+        call(
+          "operations.list",
+          { method: "GET", path: "/v1/operations" },
+          Effect.flatMap(send(requests.operations.list({ urlParams: query })), operationsOf)
+        ),
       get: (id, options) => Effect.map(look(id, {}, options?.inflight), ([operation]) => operation),
       poll: (id) =>
         Effect.flatMap(look(id, waiting), ([operation, response]) =>

@@ -45,6 +45,14 @@ export class ImageRecord extends Schema.Class<ImageRecord>("Image")({
 }) {}
 
 /**
+ * A page of a listing of images.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const ImageList = Schema.Struct({ images: Schema.Array(ImageRecord) })
+
+/**
  * How an image came to be: made by a run, or imported from a registry.
  *
  * @since 0.1.0
@@ -122,11 +130,7 @@ const byId = Schema.Struct({ id: ImageId })
  * @category schemas
  */
 export class ImagesGroup extends HttpApiGroup.make("images")
-  .add(
-    HttpApiEndpoint.get("list", "/images")
-      .setUrlParams(ImageQuery)
-      .addSuccess(Schema.Struct({ images: Schema.Array(ImageRecord) }))
-  )
+  .add(HttpApiEndpoint.get("list", "/images").setUrlParams(ImageQuery).addSuccess(ImageList))
   .add(
     HttpApiEndpoint.post("import", "/images/import")
       .setPayload(ImportRequest)

@@ -74,6 +74,14 @@ const summary = {
  */
 export class OperationSummary extends Schema.Class<OperationSummary>("OperationSummary")(summary) {}
 
+/**
+ * A page of a listing of operations.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const OperationList = Schema.Array(OperationSummary)
+
 const unknownCount = { default: () => -1, nullable: true } as const
 const count = <Key extends string>(key: Key) =>
   Schema.optionalWith(Schema.Number, unknownCount).pipe(Schema.fromKey(key))
@@ -205,7 +213,7 @@ export class OperationsGroup extends HttpApiGroup.make("operations")
           kind: Schema.optional(KnownKind)
         })
       )
-      .addSuccess(Schema.Array(OperationSummary))
+      .addSuccess(OperationList)
   )
   .add(
     HttpApiEndpoint.get("get", "/operations/:id")

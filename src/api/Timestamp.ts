@@ -15,7 +15,7 @@ const parseIso = (text: string): Option.Option<DateTime.Utc> => {
   const trimmed = text.trim()
   if (!isoDateTime.test(trimmed)) return Option.none()
   // Without a zone `DateTime.make` reads UTC, as the contract does and `Date` does not.
-  return Option.map(DateTime.make(trimmed.toUpperCase().replace(" ", "T").replace(",", ".")), DateTime.toUtc)
+  return DateTime.make(trimmed.toUpperCase().replace(" ", "T").replace(",", "."))
 }
 
 /** Python 3.10 readers know `+00:00` but not `Z`, and only 0, 3 or 6 fraction digits. */

@@ -9,6 +9,7 @@ import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Data from "effect/Data"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import { Started } from "../api/Images.js"
@@ -16,6 +17,7 @@ import { ContreeApi } from "../ContreeApi.js"
 import type { ContreeConfig } from "../ContreeConfig.js"
 import type { RequestError, RequestInfo, StartError } from "../ContreeError.js"
 import * as ContreeError from "../ContreeError.js"
+import { fromJson } from "./compiledDecoding.js"
 import type { Scrub } from "./secrets.js"
 import { scrub } from "./secrets.js"
 
@@ -38,6 +40,17 @@ export const orSuccess =
           Effect.fail(new ResponseShape({ cause }))
         )
       : Effect.fail(error)
+
+/** The success of an endpoint that is called often, or gives much: its answer is read by a function of its schema. */
+export const answerOf = <A, I>(schema: Schema.Schema<A, I>) => {
+  const read = fromJson(schema)
+  return (
+    response: HttpClientResponse.HttpClientResponse
+  ): Effect.Effect<A, HttpClientError.ResponseError | ResponseShape> =>
+    response.status === 200
+      ? Effect.flatMap(response.text, (text) => Either.mapLeft(read(text), (cause) => new ResponseShape({ cause })))
+      : Effect.fail(new HttpClientError.ResponseError({ reason: "StatusCode", request: response.request, response }))
+}
 
 /** What an older service has started under another success status must be known all the same. */
 export const orStarted = orSuccess(Started)
@@ -114,7 +127,8 @@ export const orOutcomeUnknown =
       )
     )
 
-class Captured extends Data.TaggedError("Captured")<{ readonly request: HttpClientRequest.HttpClientRequest }> {}
+/** No error, which would look up where it was made. */
+class Captured extends Data.TaggedClass("Captured")<{ readonly request: HttpClientRequest.HttpClientRequest }> {}
 
 /**
  * The API with requests instead of answers: a stream is read raw, since the derived client would hold all of it in
@@ -122,7 +136,7 @@ class Captured extends Data.TaggedError("Captured")<{ readonly request: HttpClie
  */
 export const requests = HttpApiClient.makeWith(ContreeApi, {
   httpClient: HttpClient.makeWith(
-    Effect.flatMap((request: HttpClientRequest.HttpClientRequest) => new Captured({ request })),
+    Effect.flatMap((request: HttpClientRequest.HttpClientRequest) => Effect.fail(new Captured({ request }))),
     Effect.succeed<HttpClientRequest.HttpClientRequest>
   )
 })
