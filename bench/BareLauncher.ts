@@ -15,6 +15,7 @@ import * as Launcher from "../src/local/Launcher.js"
 import * as MountNamespace from "../src/local/MountNamespace.js"
 import * as SeccompFilter from "../src/local/SeccompFilter.js"
 import { timed } from "./Stopwatch.js"
+import { nowhere } from "../test/fixtures/LauncherPlace.js"
 
 export class BareLauncherError extends Data.TaggedError("BareLauncherError")<{ readonly detail: string }> {
   override get message() {
@@ -51,18 +52,7 @@ const script = (run: BareRun, layers: string, folder: string) => {
       gid: 0,
       network: "private"
     },
-    {
-      mountPoint,
-      devices: [],
-      links: [],
-      inner: "",
-      skeleton: "",
-      table: "",
-      filter: "",
-      architecture: "x64",
-      limits: "",
-      ownership: "mapped"
-    },
+    { ...nowhere, mountPoint },
     new Map(),
     ""
   )

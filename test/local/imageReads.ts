@@ -8,6 +8,7 @@ import * as ImageArchive from "../../src/local/ImageArchive.js"
 import type { OpenImage } from "../../src/local/ImageView.js"
 import { MountNamespace } from "../../src/local/MountNamespace.js"
 import { dump } from "./randomTree.js"
+import { nowhere } from "../fixtures/LauncherPlace.js"
 
 /** The part of the worker's namespace that a view asks for: ids are stored as they are. */
 export const namespace = Layer.succeed(
@@ -20,18 +21,7 @@ export const namespace = Layer.succeed(
     inside: Option.none,
     probes: "",
     enter: [],
-    place: {
-      mountPoint: "",
-      devices: [],
-      links: [],
-      inner: "",
-      skeleton: "",
-      table: "",
-      filter: "",
-      architecture: "x64",
-      limits: "",
-      ownership: "mapped"
-    }
+    place: nowhere
   })
 )
 
