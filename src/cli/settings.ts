@@ -102,6 +102,12 @@ const ones: ReadonlyArray<One> = [
     read: "text",
     about: "How sandboxes are launched: auto (default), built-in, bubblewrap or util-linux"
   },
+  {
+    key: "network",
+    flag: "network",
+    read: "text",
+    about: "What commands reach: outbound (default), where there is a tool for it, or none"
+  },
   { key: "maxConcurrency", flag: "max-concurrency", read: "integer", about: "Commands that run at once; default 16" },
   {
     key: "maxImportConcurrency",
@@ -198,6 +204,13 @@ const manys: ReadonlyArray<Many> = [
     variable: "CONTREE_INSECURE_REGISTRIES",
     read: "list",
     about: "host:port of a plain-http registry"
+  },
+  {
+    key: "nameServers",
+    flag: "name-server",
+    variable: "CONTREE_NAME_SERVERS",
+    read: "list",
+    about: "Address of a name server for commands; default the machine's that are not on its loopback"
   },
   {
     key: "allowedHosts",

@@ -6,6 +6,7 @@
 import type * as CommandExecutor from "@effect/platform/CommandExecutor"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SystemTool from "./internal/systemTool.js"
@@ -43,13 +44,13 @@ type Requirements = CommandExecutor.CommandExecutor | FileSystem.FileSystem
 
 const managers = [
   { program: "apt-get", install: "apt-get install --yes", uidmap: "uidmap" },
-  { program: "dnf", install: "dnf install --assumeyes", uidmap: "shadow-utils" },
+  { program: "dnf", install: "dnf install --assumeyes", uidmap: "shadow-utils", iproute2: "iproute" },
   { program: "apk", install: "apk add", uidmap: "shadow-subids" },
   { program: "pacman", install: "pacman --sync --noconfirm", uidmap: "shadow" },
   { program: "zypper", install: "zypper --non-interactive install", uidmap: "shadow" }
 ]
 
-type Package = "bubblewrap" | "util-linux" | "uidmap" | "ripgrep"
+type Package = "bubblewrap" | "util-linux" | "uidmap" | "ripgrep" | "slirp4netns" | "iproute2"
 
 interface Machine {
   readonly isRoot: boolean
@@ -75,7 +76,10 @@ const look: Effect.Effect<Machine, never, Requirements> = Effect.gen(function* (
     sudo,
     install: (name) =>
       Option.getOrUndefined(
-        Option.map(manager, ({ install, uidmap }) => `${sudo}${install} ${name === "uidmap" ? uidmap : name}`)
+        Option.map(manager, ({ install, iproute2 = "iproute2", uidmap }) => {
+          const names: Partial<Record<Package, string>> = { uidmap, iproute2 }
+          return `${sudo}${install} ${names[name] ?? name}`
+        })
       ),
     read: (path) =>
       Effect.map(
@@ -180,6 +184,21 @@ const seccomp = (machine: Machine) =>
       : lacking("seccomp", "missing", "the kernel has no seccomp filters (CONFIG_SECCOMP_FILTER)", undefined)
   )
 
+const outboundTool = (machine: Machine) =>
+  Effect.gen(function* () {
+    const found = yield* SystemTool.findAll(["slirp4netns", "ip"])
+    const answer = yield* SystemTool.ask("slirp4netns", "--version")
+    const missing = (["slirp4netns", "ip"] as const).find((name) => !found.has(name))
+    return missing === undefined
+      ? ok("slirp4netns", version(answer.stdout))
+      : lacking(
+          "slirp4netns",
+          "warning",
+          `${missing} is not installed, so commands do not reach the outside`,
+          machine.install(missing === "ip" ? "iproute2" : missing)
+        )
+  })
+
 const ripgrep = (machine: Machine) =>
   Effect.gen(function* () {
     const answer = yield* SystemTool.ask("rg", "--version")
@@ -281,6 +300,34 @@ const limits = (bounded: Sandbox.Sandbox.Service["bounded"], isRoot: boolean): F
       )
 }
 
+/** What the trial of the network showed; that no tool is there has been said. */
+const network = ({ outbound }: Sandbox.Sandbox.Service): ReadonlyArray<Finding> => {
+  const name = "outbound network"
+  if (Either.isLeft(outbound)) {
+    return outbound.left.endsWith("installed")
+      ? []
+      : [
+          lacking(
+            name,
+            "warning",
+            `${outbound.left}: commands have a loopback alone`,
+            outbound.left.includes("/dev/net/tun") ? "docker run --device /dev/net/tun IMAGE" : undefined
+          )
+        ]
+  }
+  const { nameServers, tool } = outbound.right
+  return [
+    nameServers.length > 0
+      ? ok(name, `by ${tool}, names from ${nameServers.join(" and ")}`)
+      : lacking(
+          name,
+          "warning",
+          `by ${tool}, but this machine names no server outside its loopback that commands could ask for names`,
+          "npx effect-contree serve --name-server 192.0.2.53"
+        )
+  ]
+}
+
 /** A container that hides parts of its /proc is refused a whole one. */
 const remedyFor = (detail: string): string | undefined =>
   /\bproc\b/.test(detail) && /permitted|denied/.test(detail)
@@ -309,6 +356,10 @@ export const launchers: Effect.Effect<
     ...tried
       .flatMap(({ result }) => (result._tag === "Right" ? [limits(result.right.bounded, idShift !== 0)] : []))
       .slice(0, 1),
+    ...tried
+      .flatMap(({ result }) => (result._tag === "Right" ? [result.right] : []))
+      .slice(0, 1)
+      .flatMap(network),
     ...tried.flatMap(({ name, result }) =>
       result._tag === "Right"
         ? [ok(`sandbox by ${name}`, "a program ran")]
@@ -385,6 +436,7 @@ export const report = Effect.fn("Doctor.report")(function* (
     yield* seccomp(machine),
     yield* subordinateIds(machine),
     yield* dataFolder(machine, options.directory),
+    yield* outboundTool(machine),
     yield* ripgrep(machine),
     ok("registry client", "built in, no tool needed"),
     ...(options.probe === undefined ? [] : yield* sandboxes(options.probe))

@@ -21,6 +21,18 @@ import { EngineError } from "./EngineError.js"
 export const LauncherChoice = Schema.Literal("auto", "built-in", "bubblewrap", "util-linux")
 
 /**
+ * Whether commands reach the outside: `outbound`, where this machine has a tool for it, or `none`.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const NetworkChoice = Schema.Literal("outbound", "none")
+
+const NameServer = Schema.String.pipe(
+  Schema.pattern(/^\d{1,3}(?:\.\d{1,3}){3}$/, { message: () => "a name server is an address such as 192.0.2.53" })
+)
+
+/**
  * Another place that has a registry's images: it is asked before the registry itself.
  *
  * @since 0.1.0
@@ -63,6 +75,8 @@ const default_ = <A>(value: A) => ({ default: () => value })
  *   default none for `serve`, where they would be lent to every caller, and {@link defaultDockerConfig} for
  *   `LocalContree`.
  * - `launcher`: default `auto`.
+ * - `network`: `outbound` (default) lets commands reach the outside where this machine has a tool for it, `none` does not.
+ * - `nameServers`: what commands ask for names, by address; default those of the machine that are not on its loopback.
  * - `publicProject`: a project whose tagged images every other project may read and run; default none.
  * - `maxConcurrency`: how many commands run at once, default 16; more wait for their turn.
  * - `maxImportConcurrency`: how many imports run at once, default 4; they take no place of a command.
@@ -95,6 +109,8 @@ export const EngineConfig = Schema.Struct({
     Schema.String.pipe(Schema.pattern(/^\//, { message: () => "Docker's configuration must be an absolute path" }))
   ),
   launcher: Schema.optionalWith(LauncherChoice, default_("auto" as const)),
+  network: Schema.optionalWith(NetworkChoice, default_("outbound" as const)),
+  nameServers: Schema.optionalWith(Schema.Array(NameServer), default_([])),
   publicProject: Schema.optional(Schema.NonEmptyString),
   maxConcurrency: Schema.optionalWith(Schema.Int.pipe(Schema.between(1, 1024)), default_(16)),
   maxImportConcurrency: Schema.optionalWith(Schema.Int.pipe(Schema.between(1, 64)), default_(4)),
@@ -221,6 +237,8 @@ export const defaultDockerConfig: Config.Config<string> = Config.nonEmptyString(
  * | plain-http registries | `CONTREE_INSECURE_REGISTRIES`, a list with commas | `127.0.0.1:5000` |
  * | Docker's credentials | `CONTREE_DOCKER_CONFIG` | `/home/ada/.docker/config.json` |
  * | launcher | `CONTREE_LAUNCHER` | `util-linux` |
+ * | network | `CONTREE_NETWORK` | `none` |
+ * | name servers | `CONTREE_NAME_SERVERS`, a list with commas | `192.0.2.53` |
  * | commands at once | `CONTREE_MAX_CONCURRENCY` | `8` |
  * | imports at once | `CONTREE_MAX_IMPORT_CONCURRENCY` | `2` |
  * | operations of a project that may wait | `CONTREE_MAX_QUEUED` | `1000` |
@@ -242,6 +260,8 @@ export const fromEnvironment: Config.Config<EngineOptions> = Config.all({
     "auto"
   ),
   dockerConfig: Config.option(Config.nonEmptyString("CONTREE_DOCKER_CONFIG")),
+  network: Config.withDefault(Config.literal(...NetworkChoice.literals)("CONTREE_NETWORK"), "outbound"),
+  nameServers: list("CONTREE_NAME_SERVERS"),
   maxConcurrency: Config.option(Config.integer("CONTREE_MAX_CONCURRENCY")),
   maxImportConcurrency: Config.option(Config.integer("CONTREE_MAX_IMPORT_CONCURRENCY")),
   maxQueued: Config.option(Config.integer("CONTREE_MAX_QUEUED")),

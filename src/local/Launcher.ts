@@ -153,8 +153,8 @@ const kept = ({ network }: Pick<LaunchedCommand, "network">): ReadonlyArray<stri
 export const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
 
 /** Has the slot mount the overlay, and make the working directory in it. */
-const mounted = (overlay: string, { cwd }: LaunchedCommand): string =>
-  `overlay=${quote(overlay)} directory=${quote(cwd)}\n`
+const mounted = (overlay: string, { cwd, network }: LaunchedCommand): string =>
+  `overlay=${quote(overlay)} directory=${quote(cwd)} network=${network}\n`
 
 const words = (texts: ReadonlyArray<string>): string => texts.map(quote).join(" ")
 

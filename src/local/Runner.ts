@@ -7,7 +7,9 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type { OperationId } from "../api/Images.js"
 import type { ProcessResult } from "../api/Operations.js"
@@ -16,6 +18,8 @@ import { Instances } from "./Instances.js"
 import * as LiveInstance from "./internal/liveInstance.js"
 import type { ProcessEnd } from "./internal/liveProcess.js"
 import { Machine } from "./internal/machine.js"
+import type { InterfaceCounters } from "./internal/networkCounters.js"
+import * as OutboundTool from "./internal/outboundTool.js"
 import * as PlacedFiles from "./internal/placedFiles.js"
 import type { PlacedFile } from "./internal/placedFiles.js"
 import * as ProcessOutput from "./internal/processOutput.js"
@@ -76,6 +80,22 @@ const shutdown = (reason: string): Effect.Effect<EventBody> =>
     spid: 0,
     data: { stoppedAt: Option.some(DateTime.unsafeMake(now)), reason }
   }))
+
+const networkEvent = (
+  interfaces: ReadonlyArray<InterfaceCounters>,
+  { outbound }: Context.Tag.Service<Sandbox>
+): EventBody => ({
+  _tag: "Network",
+  spid: 0,
+  data: {
+    interfaces: interfaces.map((counters) => ({ ...counters })),
+    configured: {
+      ip4: OutboundTool.configured.address,
+      ip4_gw: OutboundTool.configured.gateway,
+      nameserver: Either.match(outbound, { onLeft: () => null, onRight: ({ nameServers }) => nameServers[0] ?? null })
+    }
+  }
+})
 
 const placeFiles = (chain: Chain, { upper }: Run, files: ReadonlyArray<PlacedFile>) =>
   Effect.scoped(
@@ -147,13 +167,25 @@ export const run = Effect.fn("Runner.run")(function* <A, E>(
           yield* log.append([machine.init(sandboxes.launcher, request.hostname, now), main.spawned])
           yield* instance.begin
           yield* instances.show(id, instance)
+          let network: ReadonlyArray<EventBody> = []
+          const carried = (interfaces: ReadonlyArray<InterfaceCounters> | undefined) => {
+            if (interfaces !== undefined) network = [networkEvent(interfaces, sandboxes)]
+            return Effect.void
+          }
           const exit = sandbox.exit.pipe(
             Effect.map((exit): Ended => ({ ...exit, timedOut: false })),
+            Effect.tap(() => Effect.tap(sandbox.network, carried)),
             Effect.timeoutOption(request.timeout),
             Effect.flatMap(
               Option.match({
                 onSome: Effect.succeed,
-                onNone: () => Effect.as(sandbox.kill, killed(request.timeout))
+                // With the sandbox its network goes, and with that what it tells.
+                onNone: () =>
+                  sandbox.network.pipe(
+                    Effect.tap(carried),
+                    Effect.zipRight(sandbox.kill),
+                    Effect.as(killed(request.timeout))
+                  )
               })
             )
           )
@@ -165,6 +197,7 @@ export const run = Effect.fn("Runner.run")(function* <A, E>(
           yield* instance.end
           yield* log.append([
             main.ended({ ...ended, pid: sandbox.pid }),
+            ...network,
             yield* shutdown(ended.timedOut ? "timeout" : "job_complete")
           ])
           return yield* main.result

@@ -7,8 +7,9 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Either from "effect/Either"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
@@ -19,7 +20,10 @@ import * as ControlGroups from "./ControlGroups.js"
 import type { ProcessUsage } from "./internal/liveProcess.js"
 import * as Probe from "./internal/probe.js"
 import * as Slot from "./internal/slot.js"
+import * as NameServers from "./internal/nameServers.js"
 import type { Input } from "./internal/namedPipe.js"
+import type { InterfaceCounters } from "./internal/networkCounters.js"
+import * as OutboundTool from "./internal/outboundTool.js"
 import * as SlotVisit from "./internal/slotVisit.js"
 import type { StdinSource, Visit } from "./internal/slotVisit.js"
 import * as SpecCheck from "./internal/specCheck.js"
@@ -37,7 +41,8 @@ import * as SandboxError from "./SandboxError.js"
  * own. `directory` and `work` are given to the sandboxes' root; `upper` has the owner and mode that the root of the
  * image is to have. `cwd` is absolute inside the image and is created where it is missing. The environment is
  * exactly `env`, with `PWD` added. A command without a slash is looked for in the `PATH` of `env`. `stdin` absent is
- * empty, `open` is what is written to the running sandbox. The network is always private, with a loopback.
+ * empty, `open` is what is written to the running sandbox. Without `network`, and where there is no way out, the network
+ * is a loopback alone.
  *
  * @since 0.1.0
  * @category models
@@ -101,6 +106,8 @@ export interface RunningSandbox {
   readonly kill: Effect.Effect<void>
   /** The command's input, where it was to stay open. */
   readonly stdin: Input | undefined
+  /** What its network has carried so far, where it has a way out. */
+  readonly network: Effect.Effect<ReadonlyArray<InterfaceCounters> | undefined>
   /** Signals the command's process group. Fails with `NotReady` or `Gone`. */
   readonly signal: (signal: number) => Effect.Effect<void, SandboxError.SandboxError>
   /**
@@ -138,6 +145,8 @@ export declare namespace Sandbox {
     readonly launcher: Launcher.LauncherName
     /** Whether control groups bound the memory and the processes of a sandbox as a whole. */
     readonly bounded: { readonly memory: boolean; readonly processes: boolean }
+    /** Whether a command can reach the outside: by what, and which name servers it asks, or why not. */
+    readonly outbound: Either.Either<{ readonly tool: string; readonly nameServers: ReadonlyArray<string> }, string>
     /** Why each stronger launcher is not in use. */
     readonly rejected: ReadonlyArray<{
       readonly name: Launcher.LauncherName
@@ -163,6 +172,10 @@ export interface SandboxOptions {
   /** Only this launcher. Default: the strongest one that passes a real run. */
   readonly launcher?: Launcher.LauncherName | undefined
   readonly limits?: SandboxLimits | undefined
+  /** `none` keeps commands from the outside, whatever they ask for. Default: `outbound`, where there is a tool for it. */
+  readonly network?: "outbound" | "none" | undefined
+  /** What commands ask for names. Default: the name servers of the machine that are not on its loopback. */
+  readonly nameServers?: ReadonlyArray<string> | undefined
 }
 
 /**
@@ -235,38 +248,67 @@ export const make = Effect.fn("Sandbox.make")(function* (
   const idle: Array<Held> = []
   let started = 0
 
+  let outbound: Either.Either<OutboundTool.OutboundTool, string> =
+    options.network === "none" ? Either.left("the engine's settings say so") : yield* OutboundTool.find
+
   const startSlot = Effect.gen(function* () {
     const slotScope = yield* Scope.fork(scope, { _tag: "Sequential" })
-    const slot = yield* Effect.flatMap(groups.make(String(started)), (group) =>
+    const names = yield* NameServers.find(options.nameServers ?? [])
+    const name = String(started++)
+    const slot = yield* Effect.flatMap(groups.make(name), (group) =>
       Slot.make({
         group,
+        outbound: Either.isRight(outbound) ? { tool: outbound.right, resolv: names.text } : undefined,
         ...limits,
         enter: namespace.enter,
         directory: namespace.directory,
-        name: String(started++),
+        name,
         idShift: namespace.idShift,
         layers: namespace.layers,
         mountPoint: namespace.place.mountPoint,
         searchPath
       })
     ).pipe(
-      Effect.provideService(FileSystem.FileSystem, fs),
       Scope.extend(slotScope),
       Effect.onError((cause) => Scope.close(slotScope, Exit.failCause(cause)))
     )
     return { slot, scope: slotScope }
-  })
+  }).pipe(Effect.provideService(FileSystem.FileSystem, fs))
+
+  /** Those that are started in the place of others, so that the next command need not wait for one. */
+  const coming: Array<Fiber.Fiber<Held, SandboxError.SandboxError>> = []
+
+  const replace = (held: Held) =>
+    Effect.map(
+      Effect.forkIn(Effect.zipLeft(Effect.interruptible(startSlot), Scope.close(held.scope, Exit.void)), scope),
+      (fiber) => coming.push(fiber)
+    )
 
   const takeSlot: Effect.Effect<Held, SandboxError.SandboxError> = Effect.suspend(() => {
     const held = idle.pop()
-    return held === undefined
-      ? startSlot
-      : Effect.flatMap(held.slot.isAlive, (alive) =>
-          alive ? Effect.succeed(held) : Effect.zipRight(Scope.close(held.scope, Exit.void), takeSlot)
-        )
+    const fiber = held === undefined ? coming.shift() : undefined
+    if (held === undefined && fiber === undefined) return startSlot
+    const found =
+      fiber === undefined
+        ? Effect.succeed(held)
+        : Effect.orElseSucceed(
+            // Not joined: that would bring along the scope of the run in whose end it was started.
+            Effect.flatten(Effect.onInterrupt(fiber.await, () => Effect.sync(() => coming.unshift(fiber)))),
+            () => undefined
+          )
+    return Effect.flatMap(found, (held) =>
+      held === undefined
+        ? takeSlot
+        : Effect.flatMap(held.slot.isAlive, (alive) =>
+            alive ? Effect.succeed(held) : Effect.zipRight(Scope.close(held.scope, Exit.void), takeSlot)
+          )
+    )
   })
 
-  /** A slot for as long as the scope is open; one whose run is not over then is ended with it. */
+  /**
+   * A slot for as long as the scope is open. One whose run is not over then is ended with it, and one whose network was
+   * used gives way to another.
+   */
   const useSlot = (isOver: () => Effect.Effect<boolean>) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
@@ -275,7 +317,11 @@ export const make = Effect.fn("Sandbox.make")(function* (
         const held = yield* restore(takeSlot)
         yield* Effect.addFinalizer(() =>
           Effect.flatMap(isOver(), (over) =>
-            over ? Effect.sync(() => idle.push(held)) : Scope.close(held.scope, Exit.void)
+            !over
+              ? Scope.close(held.scope, Exit.void)
+              : Effect.flatMap(held.slot.isFresh, (fresh) =>
+                  fresh ? Effect.sync(() => idle.push(held)) : replace(held)
+                )
           )
         )
         return held
@@ -303,6 +349,10 @@ export const make = Effect.fn("Sandbox.make")(function* (
         stderr: Stream.concat(running.stderr, Stream.unwrap(Effect.map(Effect.either(running.exit), lastWords))),
         exit: running.exit,
         stdin: running.stdin,
+        network:
+          run.network === "slot"
+            ? Effect.map(held.slot.network, (counters) => counters?.interfaces)
+            : Effect.succeed(undefined),
         signal: (number: number) => SlotVisit.signal(running.visit, launcher.name, "", number),
         enter: Effect.fnUntraced(function* (visitor: VisitorSpec) {
           yield* SpecCheck.checkCommand({ ...visitor, hostname: run.hostname })
@@ -324,6 +374,40 @@ export const make = Effect.fn("Sandbox.make")(function* (
       }
     })
 
+  /** A folder below the probes' that the sandboxes' root owns, with all in it. */
+  const ownFolder = (paths: ReadonlyArray<string>) =>
+    Effect.gen(function* () {
+      const folder = yield* fs.makeTempDirectoryScoped({ directory: namespace.probes, prefix: "" })
+      for (const path of [folder, ...paths.map((path) => `${folder}/${path}`)]) {
+        yield* path === folder ? Effect.void : fs.makeDirectory(path)
+        yield* fs.chown(path, namespace.idShift, namespace.idShift)
+      }
+      return { folder, inside: Option.getOrElse(namespace.inside(folder), () => folder) }
+    })
+  const giveFile = (path: string, content: Uint8Array, mode: number) =>
+    Effect.gen(function* () {
+      yield* fs.writeFile(path, content)
+      yield* fs.chown(path, namespace.idShift, namespace.idShift)
+      yield* fs.chmod(path, mode)
+    })
+  const cannotMake = Effect.mapError((error: { readonly message: string }) =>
+    SandboxError.make("SetupFailed", `the folder of a probe: ${error.message}`)
+  )
+
+  /** Below an image that has no /etc/resolv.conf: what it lacks is there to be mounted on, and is no change of a run. */
+  const bottom = yield* cannotMake(
+    Effect.gen(function* () {
+      const { folder, inside } = yield* ownFolder(["root", "root/etc"])
+      yield* giveFile(`${folder}/root/etc/resolv.conf`, new Uint8Array(0), 0o644)
+      return `${inside}/root`
+    })
+  )
+
+  const hasResolver = (layers: ReadonlyArray<string>) =>
+    layers.some(
+      (layer) => Fs.lstatSync(`${namespace.layers}/${layer}/etc/resolv.conf`, { throwIfNoEntry: false }) !== undefined
+    )
+
   /** Runs the probe's program, and fails unless it ended as it does. */
   const tryOut = Effect.fnUntraced(function* (launcher: Launcher.Launcher) {
     const tools = yield* SystemTool.findAll([...launcher.tools, ...launcher.optional])
@@ -335,18 +419,13 @@ export const make = Effect.fn("Sandbox.make")(function* (
       )
     }
     const program = Probe.program(namespace.place.architecture)
-    const folder = yield* Effect.gen(function* () {
-      const folder = yield* fs.makeTempDirectoryScoped({ directory: namespace.probes, prefix: "" })
-      for (const path of [folder, `${folder}/root`, `${folder}/u`, `${folder}/w`]) {
-        yield* path === folder ? Effect.void : fs.makeDirectory(path)
-        yield* fs.chown(path, namespace.idShift, namespace.idShift)
-      }
-      yield* fs.writeFile(`${folder}/root${Probe.PROBE_PROGRAM}`, program)
-      yield* fs.chown(`${folder}/root${Probe.PROBE_PROGRAM}`, namespace.idShift, namespace.idShift)
-      yield* fs.chmod(`${folder}/root${Probe.PROBE_PROGRAM}`, 0o755)
-      return folder
-    }).pipe(Effect.mapError((error) => SandboxError.make("SetupFailed", `the folder of a probe: ${error.message}`)))
-    const inside = Option.getOrElse(namespace.inside(folder), () => folder)
+    const inside = yield* cannotMake(
+      Effect.gen(function* () {
+        const { folder, inside } = yield* ownFolder(["root", "u", "w"])
+        yield* giveFile(`${folder}/root${Probe.PROBE_PROGRAM}`, program, 0o755)
+        return inside
+      })
+    )
     const overlay = yield* SpecCheck.overlayOptions([`${inside}/root`], `${inside}/u`, `${inside}/w`)
     const sandbox = yield* launch(launcher, tools, overlay, {
       command: [Probe.PROBE_PROGRAM],
@@ -380,6 +459,15 @@ export const make = Effect.fn("Sandbox.make")(function* (
         )
   }, Effect.scoped)
 
+  if (Either.isRight(outbound)) {
+    const first = yield* Effect.either(startSlot)
+    if (Either.isRight(first)) idle.push(first.right)
+    else outbound = Either.left(first.left.detail)
+  }
+  const describeOutbound = Effect.map(NameServers.find(options.nameServers ?? []), ({ servers }) =>
+    Either.map(outbound, ({ name }) => ({ tool: name, nameServers: servers }))
+  )
+
   const rejected: Array<{ readonly name: Launcher.LauncherName; readonly error: SandboxError.SandboxError }> = []
   for (const launcher of Launcher.all) {
     if (options.launcher !== undefined && options.launcher !== launcher.name) {
@@ -394,6 +482,7 @@ export const make = Effect.fn("Sandbox.make")(function* (
     return {
       launcher: launcher.name,
       bounded: { memory: groups.memory, processes: groups.processes },
+      outbound: yield* describeOutbound,
       rejected,
       start: Effect.fn("Sandbox.start")(function* (spec: SandboxSpec) {
         yield* SpecCheck.check(spec)
@@ -409,7 +498,12 @@ export const make = Effect.fn("Sandbox.make")(function* (
             `${spec.upper} and ${spec.work} are no folders of a run in the data folder`
           )
         }
-        const overlay = yield* SpecCheck.overlayOptions(spec.layers, upper.value, work.value)
+        const network = spec.network && Either.isRight(outbound) ? ("slot" as const) : ("private" as const)
+        const overlayOver = (layers: ReadonlyArray<string>) => SpecCheck.overlayOptions(layers, upper.value, work.value)
+        // A chain that only just fits goes without.
+        const overlay = yield* network === "slot" && !hasResolver(spec.layers)
+          ? Effect.orElse(overlayOver([...spec.layers, bottom]), () => overlayOver(spec.layers))
+          : overlayOver(spec.layers)
         if (namespace.idShift !== 0) {
           // Two calls on new folders take less time than handing them to threads.
           yield* Effect.try({
@@ -419,7 +513,7 @@ export const make = Effect.fn("Sandbox.make")(function* (
             catch: (error) => SandboxError.make("SetupFailed", `the folder of a run: ${String(error)}`)
           })
         }
-        return yield* launch(launcher, tools, overlay, { ...spec, network: "private" })
+        return yield* launch(launcher, tools, overlay, { ...spec, network })
       })
     }
   }

@@ -4,6 +4,7 @@ import { assert, layer } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
 import { createServer } from "node:net"
 import type { LauncherName } from "../../src/local/Launcher.js"
+import * as HostServer from "../fixtures/HostServer.js"
 import * as SandboxWorker from "../local/sandboxWorker.js"
 import { text } from "../local/sandboxWorker.js"
 import * as CallProgram from "./callProgram.js"
@@ -51,6 +52,10 @@ const calls: Record<string, readonly [expected: number, ...calls: ReadonlyArray<
   syslog: [EPERM, [[103, 116], 3, 0, 0]],
   vsock: [EPERM, [[41, 198], 40, 1, 0]],
   alg: [EPERM, [[41, 198], 38, 5, 0]],
+  // A frame could name the host's loopback, a packet any sender. SOCK_PACKET is the old name of the first.
+  "packet-socket": [EPERM, [[41, 198], 17, 3, 0x0300]],
+  "old-packet-socket": [EPERM, [[41, 198], 2, 10, 0x0300]],
+  "raw-socket": [EPERM, [[41, 198], 2, 3, 1]],
   tiocsti: [EPERM, [[16, 29], 0, 0x5412, "x"]],
   "ptrace-engine": [ESRCH, [[101, 117], 16, "ENGINE", 0, 0]],
   abstract: [ECONNREFUSED, [[41, 198], 1, 1, 0], [[42, 203], 3, abstractAddress, abstractAddress.length]],
@@ -68,9 +73,46 @@ const calls: Record<string, readonly [expected: number, ...calls: ReadonlyArray<
 
 const { setuid: _, ...atOnce } = calls
 
+/** `sockaddr_in`. */
+const socketAddress = (ip: ReadonlyArray<number>, port: number) =>
+  Uint8Array.from([2, 0, port >> 8, port & 255, ...ip, 0, 0, 0, 0, 0, 0, 0, 0])
+
+const SOL_SOCKET = 1
+const SO_BROADCAST = 6
+const SO_BINDTODEVICE = 25
+const IP_UNICAST_IF = 50
+
+/** What may lead to a port of the host's loopback, by other ways than an ordinary connection. */
+const aroundTheLoopback = (port: number): Record<string, ReadonlyArray<CallProgram.Call>> => {
+  const to = (...ip: ReadonlyArray<number>) => socketAddress(ip, port)
+  const socket = (type: number): CallProgram.Call => [[41, 198], 2, type, 0]
+  const bind: CallProgram.Call = [[54, 208], 3, SOL_SOCKET, SO_BINDTODEVICE, "tap0", 5]
+  const prefer: CallProgram.Call = [[54, 208], 3, 0, IP_UNICAST_IF, Uint8Array.from([0, 0, 0, 2]), 4]
+  const broadcast: CallProgram.Call = [[54, 208], 3, SOL_SOCKET, SO_BROADCAST, Uint8Array.from([1, 0, 0, 0]), 4]
+  const connect = (...ip: ReadonlyArray<number>): CallProgram.Call => [[42, 203], 3, to(...ip), 16]
+  const write: CallProgram.Call = [[1, 64], 3, "hit", 3]
+  return {
+    "stream-bound": [socket(1 | 0o4000), bind, connect(127, 0, 0, 1)],
+    "stream-preferring": [socket(1 | 0o4000), prefer, connect(127, 0, 0, 1)],
+    "datagram-bound": [socket(2), bind, connect(127, 0, 0, 1), write],
+    "datagram-preferring": [socket(2), prefer, connect(127, 0, 0, 1), write],
+    "datagram-to-nobody": [socket(2), bind, connect(0, 0, 0, 0), write],
+    "datagram-to-gateway": [socket(2), connect(10, 0, 2, 2), write],
+    "datagram-to-name-server": [socket(2), connect(10, 0, 2, 3), write],
+    "datagram-to-network": [socket(2), broadcast, connect(10, 0, 2, 255), write],
+    "datagram-to-all": [socket(2), broadcast, bind, connect(255, 255, 255, 255), write],
+    "datagram-to-group": [socket(2), bind, connect(224, 0, 0, 1), write]
+  }
+}
+
 class Worker extends Context.Tag("effect-contree/test/EscapeWorker")<
   Worker,
-  SandboxWorker.Worker & { readonly hostFolder: string }
+  SandboxWorker.Worker & {
+    readonly hostFolder: string
+    readonly loopback: HostServer.HostServer
+    readonly outside: HostServer.HostServer
+    readonly machine: string
+  }
 >() {
   static layer(identity: SandboxWorker.Identity, launcher: LauncherName) {
     return Layer.scoped(
@@ -84,6 +126,21 @@ class Worker extends Context.Tag("effect-contree/test/EscapeWorker")<
         })
         const folder = `${worker.data}/l/calls`
         yield* fs.makeDirectory(`${folder}/calls`, { recursive: true })
+        const loopback = yield* HostServer.make("127.0.0.1", "loopback")
+        const machine = yield* HostServer.address
+        const outside = yield* HostServer.make(machine, "outside")
+        yield* fs.writeFile(
+          `${folder}/calls/datagram`,
+          CallProgram.make(
+            [[41, 198], 2, 2, 0],
+            [[42, 203], 3, socketAddress(machine.split(".").map(Number), outside.port), 16],
+            [[1, 64], 3, "hit", 3]
+          )
+        )
+        yield* fs.makeDirectory(`${folder}/around`)
+        for (const [name, list] of Object.entries(aroundTheLoopback(loopback.port))) {
+          yield* fs.writeFile(`${folder}/around/${name}`, CallProgram.make(...list))
+        }
         for (const [name, [, ...list]] of Object.entries(calls)) {
           const program = CallProgram.make(
             ...list.map(([number, ...args]): CallProgram.Call => [
@@ -97,7 +154,7 @@ class Worker extends Context.Tag("effect-contree/test/EscapeWorker")<
         if (SandboxWorker.isRoot) yield* SandboxWorker.run("chown", "-R", `${owner}:${owner}`, folder)
         yield* SandboxWorker.run("chmod", "-R", "755", folder)
         yield* fs.chmod(`${folder}/calls/setuid`, 0o4755)
-        return { ...worker, hostFolder: worker.folder }
+        return { ...worker, hostFolder: worker.folder, loopback, outside, machine }
       })
     ).pipe(Layer.provideMerge(NodeContext.layer))
   }
@@ -118,7 +175,7 @@ for (const identity of SandboxWorker.identities.filter((name) => name !== "subor
           Effect.gen(function* () {
             const worker = yield* Worker
             const run = yield* worker.shell(
-              'for f in /calls/*; do [ "$f" = /calls/setuid ] || { "$f"; echo "${f##*/} $?"; }; done',
+              'for f in /calls/*; do [ "$f" = /calls/setuid ] || [ "$f" = /calls/datagram ] || { "$f"; echo "${f##*/} $?"; }; done',
               withCalls
             )
             assert.deepStrictEqual(
@@ -227,32 +284,52 @@ for (const identity of SandboxWorker.identities.filter((name) => name !== "subor
         it.effect("sockets of the host: another network, with a loopback of its own", () =>
           Effect.gen(function* () {
             const worker = yield* Worker
-            const listening = yield* Effect.acquireRelease(
-              Effect.async<{ readonly port: number }>((resume) => {
-                const server = createServer((socket) => socket.end("host"))
-                const abstract = createServer().listen(`\0${ABSTRACT}`)
-                server.listen(0, "0.0.0.0", () => {
-                  const address = server.address()
-                  resume(
-                    Effect.succeed({
-                      port: typeof address === "object" && address !== null ? address.port : 0,
-                      close: () => [server, abstract].forEach((one) => one.close())
-                    })
-                  )
-                })
+            yield* Effect.acquireRelease(
+              Effect.async<ReturnType<typeof createServer>>((resume) => {
+                const server = createServer().listen(`\0${ABSTRACT}`, () => resume(Effect.succeed(server)))
               }),
-              (held) => Effect.sync(() => "close" in held && typeof held.close === "function" && held.close())
+              (server) => Effect.sync(() => server.close())
             )
-            const run = yield* worker.shell(
-              `cat /proc/net/dev | grep -c :; grep -c ${ABSTRACT} /proc/net/unix; nc -w 2 127.0.0.1 ${listening.port} 2>&1; ` +
-                "ping -c 1 -W 1 192.0.2.2 2>&1; /calls/abstract; echo $?",
-              withCalls
-            )
-            const [interfaces, abstract, ...rest] = text(run.stdout).trimEnd().split("\n")
-            assert.deepStrictEqual([interfaces, abstract], ["1", "0"])
-            assert.notInclude(rest.join("\n"), "host\n")
-            assert.match(rest.join("\n"), /refused[^]*nreachable[^]*111$/)
+            for (const [network, interfaces] of [
+              [false, "1"],
+              [true, "2"]
+            ] as const) {
+              const run = yield* worker.shell(
+                `grep -c : /proc/net/dev; grep -c ${ABSTRACT} /proc/net/unix; /calls/abstract; echo $?; echo x >/proc/sys/net/ipv4/ip_forward`,
+                { ...withCalls, network }
+              )
+              const [count, abstract, refused] = text(run.stdout).trimEnd().split("\n")
+              assert.deepStrictEqual([count, abstract, refused], [interfaces, "0", String(ECONNREFUSED)])
+              assert.match(text(run.stderr), /Read-only|ermission denied/)
+            }
           }).pipe(Effect.scoped)
+        )
+
+        it.effect(
+          "services on the host's loopback: no address leads there, nor does a socket bound to the way out",
+          () =>
+            Effect.gen(function* () {
+              const worker = yield* Worker
+              const { loopback, machine, outside } = worker
+              const visits = yield* outside.visits
+              const addresses =
+                "127.0.0.1 127.1.2.3 localhost 0.0.0.0 10.0.2.1 10.0.2.2 10.0.2.3 10.0.2.255 255.255.255.255 $(hostname)"
+              const attempts = `for a in ${addresses}; do nc -w 1 $a ${loopback.port} </dev/null; done 2>/dev/null; for f in /around/*; do "$f"; done`
+              for (const network of [true, false]) {
+                // That the same way leads somewhere shows that it is not merely blocked.
+                const run = yield* worker.shell(
+                  `nc -w 5 ${machine} ${outside.port} </dev/null; /calls/datagram; ${attempts}`,
+                  {
+                    ...withCalls,
+                    network
+                  }
+                )
+                assert.strictEqual(text(run.stdout), network ? "outside\n" : "")
+              }
+              yield* Effect.sleep("300 millis")
+              assert.strictEqual(yield* loopback.visits, 0)
+              assert.strictEqual(yield* outside.visits, visits + 2)
+            })
         )
 
         it.effect(
@@ -288,8 +365,8 @@ for (const identity of SandboxWorker.identities.filter((name) => name !== "subor
               ])
               assert.deepStrictEqual(entered.stdout.trimEnd().split("\n"), [
                 "CapInh:\t0000000000000000",
-                "CapEff:\t00000000a00425fb",
-                "CapBnd:\t00000000a00425fb",
+                "CapEff:\t00000000a00405fb",
+                "CapBnd:\t00000000a00405fb",
                 "CapAmb:\t0000000000000000",
                 "NoNewPrivs:\t1",
                 "Seccomp:\t2",

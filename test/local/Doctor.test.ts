@@ -53,6 +53,8 @@ const healthy = {
   nsenter: "",
   bwrap: "echo bubblewrap 0.8.0",
   rg: "echo ripgrep 13.0.0",
+  slirp4netns: "echo slirp4netns version 1.2.0",
+  ip: "",
   newuidmap: "",
   newgidmap: "",
   stat: "echo ext2/ext3"
@@ -96,6 +98,7 @@ describe("the doctor", () => {
           "seccomp",
           "subordinate ids",
           "data folder",
+          "slirp4netns",
           "ripgrep",
           "registry client"
         ]
@@ -120,6 +123,22 @@ describe("the doctor", () => {
       status: "missing",
       detail: /Darwin 24.*hosted service/,
       remedy: undefined
+    },
+    {
+      when: "the tool of the outbound network is not installed",
+      programs: without("slirp4netns"),
+      name: "slirp4netns",
+      status: "warning",
+      detail: /slirp4netns is not installed.*do not reach the outside/,
+      remedy: "sudo apt-get install --yes slirp4netns"
+    },
+    {
+      when: "that tool lacks its helper, on a distribution with a name of its own for it",
+      programs: { ...without("ip", "apt-get"), dnf: "" },
+      name: "slirp4netns",
+      status: "warning",
+      detail: /^ip is not installed/,
+      remedy: "sudo dnf install --assumeyes iproute"
     },
     {
       when: "the kernel has no filters",

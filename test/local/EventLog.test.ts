@@ -17,15 +17,21 @@ suite(LiveEngine.layer({}), { excludeTestServices: true, timeout: "2 minutes" })
       const events = yield* Sse.all(`${run.events}?follow=1`)
       assert.deepStrictEqual(types(events).slice(0, 3), ["init", "spawn", "stdin"])
       assert.deepStrictEqual(types(events).slice(3, 5).sort(), ["stderr", "stdout"])
-      assert.deepStrictEqual(types(events).slice(5), ["exit", "shutdown", "completion"])
+      assert.deepStrictEqual(types(events).slice(5), ["exit", "network", "shutdown", "completion"])
       assert.deepStrictEqual(
         events.map(({ id }) => id),
         events.map((_, index) => index)
       )
       assert.deepStrictEqual(
         events.map(({ spid }) => spid),
-        [0, 1, 1, 1, 1, 1, 0, undefined]
+        [0, 1, 1, 1, 1, 1, 0, 0, undefined]
       )
+      const carried = events.find(({ type }) => type === "network")?.data
+      assert.deepInclude(carried?.["configured"], { ip4: "10.0.2.100/24", ip4_gw: "10.0.2.2" })
+      assert.deepStrictEqual(JSON.stringify(carried?.["interfaces"]).match(/"name":"[a-z0-9]+"/g), [
+        '"name":"lo"',
+        '"name":"tap0"'
+      ])
       const [init, started] = events
       for (const key of ["started_at", "runtime_path", "verbose", "init_pid", "kernel", "boot_id"]) {
         assert.property(init?.data, key)

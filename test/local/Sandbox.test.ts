@@ -204,25 +204,27 @@ for (const identity of SandboxWorker.identities) {
             })
           )
 
-          it.effect("its host name, a network of its own with a loopback, and the usual limits", () =>
-            Effect.gen(function* () {
-              const worker = yield* Worker
-              const run = yield* worker.shell(
-                "hostname; ip -o link | wc -l; ping -c1 -w5 127.0.0.1 >/dev/null && echo pong; ulimit -c",
-                { hostname: "a-1.b" }
-              )
-              assert.deepStrictEqual(text(run.stdout), "a-1.b\n1\npong\n0\n")
-              const server = yield* Effect.acquireRelease(
-                Effect.async<ReturnType<typeof createServer>>((resume) => {
-                  const listener = createServer().listen(0, "127.0.0.1", () => resume(Effect.succeed(listener)))
-                }),
-                (listener) => Effect.sync(() => listener.close())
-              )
-              const address = server.address()
-              const port = address !== null && typeof address === "object" ? address.port : 0
-              const reached = yield* worker.shell(`nc -w1 127.0.0.1 ${port} </dev/null && echo reached`)
-              assert.strictEqual(text(reached.stdout), "")
-            }).pipe(Effect.scoped)
+          it.effect(
+            "its host name, where it asks for none a network of nothing but a loopback, and the usual limits",
+            () =>
+              Effect.gen(function* () {
+                const worker = yield* Worker
+                const run = yield* worker.shell(
+                  "hostname; ip -o link | wc -l; ping -c1 -w5 127.0.0.1 >/dev/null && echo pong; ulimit -c",
+                  { hostname: "a-1.b", network: false }
+                )
+                assert.deepStrictEqual(text(run.stdout), "a-1.b\n1\npong\n0\n")
+                const server = yield* Effect.acquireRelease(
+                  Effect.async<ReturnType<typeof createServer>>((resume) => {
+                    const listener = createServer().listen(0, "127.0.0.1", () => resume(Effect.succeed(listener)))
+                  }),
+                  (listener) => Effect.sync(() => listener.close())
+                )
+                const address = server.address()
+                const port = address !== null && typeof address === "object" ? address.port : 0
+                const reached = yield* worker.shell(`nc -w1 127.0.0.1 ${port} </dev/null && echo reached`)
+                assert.strictEqual(text(reached.stdout), "")
+              }).pipe(Effect.scoped)
           )
 
           it.effect("its user and group", () =>
@@ -238,7 +240,7 @@ for (const identity of SandboxWorker.identities) {
                 if (identity === "subordinate" && uid === 65535) continue
                 const run = yield* worker.shell(
                   "echo $(id -u) $(id -g) $(id -G); echo a >/dev/stdout; echo b | tee /dev/stderr; ls -ln / | grep ' etc$' | tr -s ' '; grep CapEff /proc/self/status",
-                  { uid, gid }
+                  { uid, gid, network: false }
                 )
                 const [ids, a, b, etc = "", caps = ""] = text(run.stdout).split("\n")
                 assert.deepStrictEqual([ids, a, b, text(run.stderr)], [`${uid} ${gid} ${gid}`, "a", "b", "b\n"])
@@ -291,7 +293,7 @@ for (const identity of SandboxWorker.identities) {
               yield* SandboxWorker.run("cp", "-a", `${worker.data}/l/base/bin`, bare)
               yield* SandboxWorker.run("chown", "--reference", `${worker.data}/l/base`, bare)
               const run = yield* worker.run({ layers: ["bare"], command: ["/bin/ls", "/"] })
-              assert.deepStrictEqual([run.code, text(run.stdout), text(run.stderr)], [0, "bin\ndev\nproc\n", ""])
+              assert.deepStrictEqual([run.code, text(run.stdout), text(run.stderr)], [0, "bin\ndev\netc\nproc\n", ""])
               assert.deepStrictEqual(yield* fs.readDirectory(run.upper), [])
             })
           )
@@ -305,7 +307,7 @@ for (const identity of SandboxWorker.identities) {
               const second = yield* worker.shell("cat /data/file; ls /etc; echo 2 >/data/file", {
                 layers: ["first", "base"]
               })
-              assert.strictEqual(text(second.stdout), "1\npasswd\n")
+              assert.strictEqual(text(second.stdout), "1\npasswd\nresolv.conf\n")
               yield* fs.rename(second.upper, `${worker.data}/l/second`)
               const third = yield* worker.shell("cat /data/file", { layers: ["second", "first", "base"] })
               assert.strictEqual(text(third.stdout), "2\n")

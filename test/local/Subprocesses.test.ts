@@ -211,7 +211,7 @@ for (const launcher of launchers) {
             yield* start({ command: "setsid sleep 1000 & sleep 1000", shell: true })
             yield* call("POST", `${processes}/1/stdin`, { value: "go\n" })
             const all = yield* Sse.all(`${events}?follow=1`)
-            assert.deepStrictEqual(types(all).slice(-4), ["exit", "exit", "shutdown", "completion"])
+            assert.deepStrictEqual(types(all).slice(-5), ["exit", "exit", "network", "shutdown", "completion"])
             assert.deepInclude(all.find(({ spid, type }) => spid === 2 && type === "exit")?.data, { signal: 9 })
             assert.deepInclude(all.at(-1)?.data, { status: "SUCCESS" })
             assert.strictEqual((yield* call("GET", `${processes}/1`)).body.state.exit_code, 0)

@@ -7,7 +7,7 @@ import { type CommandExecutor, FileSystem } from "@effect/platform"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeStream from "@effect/platform-node/NodeStream"
-import { Cause, Console, Duration, Effect, Exit, Layer, Schema, Scope, Stream } from "effect"
+import { Cause, Console, Duration, Effect, Either, Exit, Layer, Schema, Scope, Stream } from "effect"
 import { spawn } from "node:child_process"
 import * as Doctor from "../../src/local/Doctor.js"
 import { LauncherName } from "../../src/local/Launcher.js"
@@ -18,6 +18,8 @@ export const Settings = Schema.Struct({
   data: Schema.String,
   maxConcurrency: Schema.Number,
   launcher: Schema.optional(LauncherName),
+  network: Schema.optional(Schema.Literal("outbound", "none")),
+  nameServers: Schema.optional(Schema.Array(Schema.String)),
   limits: Schema.optional(
     Schema.Struct({
       memoryBytes: Schema.optional(Schema.Number),
@@ -42,6 +44,7 @@ export const Request = Schema.Union(
     uid: Schema.Number,
     gid: Schema.Number,
     stdin: Schema.optional(Base64),
+    network: Schema.Boolean,
     /** Written and closed as soon as the command is started, instead of being there before. */
     stdinLater: Schema.optional(Base64),
     /** Instead of a folder of its own. */
@@ -61,7 +64,12 @@ export const Event = Schema.Union(
     directory: Schema.String,
     launcher: LauncherName,
     bounded: Schema.Struct({ memory: Schema.Boolean, processes: Schema.Boolean }),
-    rejected: Schema.Array(Schema.String)
+    rejected: Schema.Array(Schema.String),
+    /** The tool that carries the network and the name servers, or why there is none. */
+    outbound: Schema.Union(
+      Schema.Struct({ tool: Schema.String, nameServers: Schema.Array(Schema.String) }),
+      Schema.String
+    )
   }),
   Schema.Struct({ type: Schema.Literal("started"), id: Schema.Number }),
   Schema.Struct({ type: Schema.Literal("stdout", "stderr"), id: Schema.Number, bytes: Base64 }),
@@ -111,7 +119,6 @@ const inner = Effect.gen(function* () {
         .start({
           ...request,
           stdin: request.stdinLater === undefined ? request.stdin : "open",
-          network: true,
           directory,
           upper: `${directory}/u`,
           work: `${directory}/w`
@@ -195,6 +202,7 @@ const inner = Effect.gen(function* () {
       directory: namespace.directory,
       launcher: sandbox.launcher,
       bounded: sandbox.bounded,
+      outbound: Either.merge(sandbox.outbound),
       rejected: sandbox.rejected.map(({ error, name }) => `${name}: ${error.message}`)
     })
     yield* NodeStream.stdin.pipe(

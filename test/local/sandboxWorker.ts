@@ -142,6 +142,8 @@ export interface WorkerOptions {
   readonly launcher?: LauncherName | undefined
   readonly maxConcurrency?: number | undefined
   readonly limits?: (typeof Settings.Type)["limits"]
+  readonly network?: (typeof Settings.Type)["network"]
+  readonly nameServers?: (typeof Settings.Type)["nameServers"]
   /** Shell text that runs in the worker's surroundings before it starts: as root, where the suite is. */
   readonly before?: string | undefined
   /** Where the worker's folder is made; the system's folder for temporaries by default. */
@@ -171,6 +173,8 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
     data: options.seenAt ?? data,
     launcher: options.launcher,
     limits: options.limits,
+    network: options.network,
+    nameServers: options.nameServers,
     maxConcurrency: options.maxConcurrency ?? 2
   }
   const becomes =
@@ -292,6 +296,7 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
       hostname: "box",
       uid: 0,
       gid: 0,
+      network: true,
       ...spec
     })
     const upper = `${data}/r/${id}/u`

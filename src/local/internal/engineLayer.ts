@@ -94,6 +94,8 @@ export const layer = (config: EngineConfig, keep: ReadonlyArray<string>) => {
       Sandbox.layer({
         maxConcurrency: config.maxConcurrency,
         launcher: config.launcher === "auto" ? undefined : config.launcher,
+        network: config.network,
+        nameServers: config.nameServers,
         limits: {
           memoryBytes: config.memoryLimitBytes,
           processes: config.processLimit,

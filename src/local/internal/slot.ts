@@ -5,6 +5,9 @@
  * The slot's shell is PID 1 of its pid namespace: when it is killed the kernel ends all that it has started, whatever
  * that did to get away, before the shell's own parent is seen to exit. That parent gets SIGKILL when the worker dies.
  *
+ * With a way out the slot has a network namespace too. What a run leaves in one is not to be told from what the next
+ * makes: ports that wait, sockets that another holds. So a slot whose network was used takes no more runs.
+ *
  * `node:child_process` and not `@effect/platform` `Command`, which has no descriptors beyond the third. The outputs are
  * named pipes and not Node's, which are sockets and cannot be opened anew as /dev/stdout.
  */
@@ -26,6 +29,8 @@ import type { LaunchFiles } from "../Launcher.js"
 import * as SandboxError from "../SandboxError.js"
 import type { ProcessUsage } from "./liveProcess.js"
 import * as NamedPipe from "./namedPipe.js"
+import * as NetworkCounters from "./networkCounters.js"
+import * as OutboundTool from "./outboundTool.js"
 import type { StdinSource, VisitOptions } from "./slotVisit.js"
 
 /** What a slot is made of: a prefix that enters the payloads' user namespace, and paths on the worker's tmpfs. */
@@ -41,6 +46,8 @@ export interface SlotOptions {
   readonly processes: number
   readonly openFiles: number
   readonly fileSizeBytes: number | undefined
+  /** The way out of the slot's network, and what its runs find in /etc/resolv.conf; none for a slot without one. */
+  readonly outbound: { readonly tool: OutboundTool.OutboundTool; readonly resolv: string } | undefined
 }
 
 export interface SlotRunFiles extends LaunchFiles {
@@ -72,6 +79,10 @@ export interface SlotRun {
 export interface Slot {
   readonly start: (files: SlotRunFiles) => Effect.Effect<SlotRun, SandboxError.SandboxError, Scope.Scope>
   readonly isAlive: Effect.Effect<boolean>
+  /** What the slot's network has carried, where it has one. */
+  readonly network: Effect.Effect<NetworkCounters.NetworkCounters | undefined>
+  /** Whether the slot can take a run: it is alive, and its network is as it was at its start. */
+  readonly isFresh: Effect.Effect<boolean>
 }
 
 /** Written by the worker and by the slot; they exist from the start, with the owner that lets both write them. */
@@ -136,9 +147,10 @@ const spawn = (
       const [program = "", ...args] = [
         options.enter,
         ["setpriv", "--pdeathsig", "KILL", "--"],
-        ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child=KILL", "--"],
+        ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child=KILL"],
+        [...(options.outbound === undefined ? [] : ["--net"]), "--"],
         ["sh", `${options.directory}/slot`, folder, options.layers, options.mountPoint, ...processLimits(options)],
-        [options.group.processLimit ?? "", String(options.processes)]
+        [options.group.processLimit ?? "", String(options.processes), options.outbound === undefined ? "" : "outbound"]
       ].flat()
       const child = ChildProcess.spawn(program, args, {
         cwd: "/",
@@ -248,6 +260,7 @@ export const make = (
             { concurrency: "unbounded", discard: true }
           )
           yield* own(folder)
+          yield* fs.writeFileString(`${folder}/resolv`, options.outbound?.resolv ?? "", { mode: 0o644 })
         })
       ),
       () => Effect.ignoreLogged(fs.remove(folder, { recursive: true }))
@@ -285,6 +298,18 @@ export const make = (
     yield* Effect.mapError(options.group.join(pid), (error) =>
       SandboxError.make("Refused", `the control group of a slot: ${String(error.cause)}`)
     )
+
+    const slotPid = pid
+    if (options.outbound !== undefined) {
+      yield* OutboundTool.attach({
+        ...options,
+        tool: options.outbound.tool,
+        pid: slotPid,
+        stdio: covered(cover, nothing.fd)
+      })
+    }
+    const network = Effect.sync(() => (options.outbound === undefined ? undefined : NetworkCounters.read(slotPid)))
+    const atStart = yield* network
 
     const fault = (report: string) => {
       const [, word, text = ""] = /^fault (\S+) (.*)$/.exec(report) ?? []
@@ -392,8 +417,18 @@ export const make = (
       }
     })
 
+    const isAlive = Effect.negate(Deferred.isDone(shell.exited))
     return {
       start,
-      isAlive: Effect.negate(Deferred.isDone(shell.exited))
+      isAlive,
+      network,
+      isFresh: Effect.zipWith(
+        isAlive,
+        network,
+        (alive, now) =>
+          alive &&
+          (options.outbound === undefined ||
+            (atStart !== undefined && now !== undefined && NetworkCounters.isUntouched(atStart, now)))
+      )
     }
   })

@@ -46,18 +46,26 @@ walk() {
 /**
  * The slot: PID 1 of its own pid namespace and alone in its own mount namespace, it carries out one run at a time.
  *
- * Arguments: the slot's folder, the folder of the layers, the mountpoint, what limits one process (see `limit`), and the
- * file of the limit of processes of the slot's group, with that limit. Standard input: one line a run, after the
+ * Arguments: the slot's folder, the folder of the layers, the mountpoint, what limits one process (see `limit`), the
+ * file of the limit of processes of the slot's group, with that limit, and whether the network is to have a way out. Standard input: one line a run, after the
  * worker has written the files of the run. Descriptor 3: `ready PID`; then for each run `start` and `exit CODE HOW` (`exited`, `signalled`, or nothing where that is not known), or
  * `fault REASON TEXT`, each followed by this process's line of /proc.
  */
 export const slot = `
-slot=$1 layers=$2 mountpoint=$3 files=$4 blocks=$5 pids=$6 processes=$7
+slot=$1 layers=$2 mountpoint=$3 files=$4 blocks=$5 pids=$6 processes=$7 outbound=$8
 umask 022
 ${limit}
 # The id of this process as the worker knows it, before /proc shows this pid namespace.
 read -r pid rest </proc/self/stat
 mount -n -t proc proc /proc
+if [ -n "$outbound" ]; then
+  # What is bound to the interface may not name the machine's loopback: the tool at its other end would go there.
+  ip route add prohibit 127.0.0.0/8 || exit
+  # The tool carries IPv4 only, and an interface that announces itself would look used.
+  [ ! -d /proc/sys/net/ipv6 ] || echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6 || exit
+  # Without NET_RAW everyone may still ask for an echo, as far as ids are mapped.
+  { echo '0 65535' >/proc/sys/net/ipv4/ping_group_range || echo '0 0' >/proc/sys/net/ipv4/ping_group_range; } 2>/dev/null
+fi
 uids= gids=
 while read -r inner outer count; do uids="$uids$inner $inner $count
 "; done </proc/self/uid_map
@@ -86,6 +94,13 @@ prepare_root() {
       made="$made $mountpoint/$name"
     fi
   done
+}
+
+# The file of the image in which the name servers are shown, where it is a file.
+prepare_resolver() {
+  resolver=
+  [ "$network" = slot ] && walk '' /etc/resolv.conf '' && [ -f "$mountpoint$here" ] && resolver=$here
+  return 0
 }
 
 prepare_directory() {
@@ -140,7 +155,7 @@ while read -r go; do
   code=0 how= fault= launched= made= overlay=
   . "$slot/launch"
   if [ -z "$overlay" ] || mount -n -t overlay -o "$overlay" overlay "$mountpoint" 2>"$slot/log"; then
-    if [ -z "$overlay" ] || { prepare_root && prepare_directory; }; then
+    if [ -z "$overlay" ] || { prepare_root && prepare_resolver && prepare_directory; }; then
       launched=1
       # The input is open before the start is reported: what is written to it from then on is not lost.
       { report start; launch; } <"$input"

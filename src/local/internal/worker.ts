@@ -16,6 +16,7 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
@@ -123,11 +124,18 @@ const run = (settings: typeof WorkerSettings.Type, draining: Effect.Effect<void>
     const context = yield* Layer.build(server(settings, node))
     yield* Effect.addFinalizer(() => endRequests(Context.get(context, Engine), node))
     const { address } = Context.get(context, HttpServer.HttpServer)
-    const { bounded, launcher, rejected } = Context.get(context, Sandbox)
+    const { bounded, launcher, outbound, rejected } = Context.get(context, Sandbox)
     yield* Effect.forEach(rejected, ({ error, name }) =>
       Effect.logWarning(`sandboxes are not launched by ${name}: ${error.message}`)
     )
     yield* Effect.logInfo(`sandboxes are launched by ${launcher}`)
+    yield* Either.match(outbound, {
+      onRight: ({ nameServers, tool }) =>
+        nameServers.length === 0
+          ? Effect.logWarning(`commands reach the outside by ${tool}, but no name server: name one with nameServers`)
+          : Effect.logInfo(`commands reach the outside by ${tool}`),
+      onLeft: (reason) => Effect.logWarning(`commands do not reach the outside: ${reason}`)
+    })
     if (!bounded.memory || !bounded.processes) {
       yield* Effect.logWarning(
         `no control groups for ${[...(bounded.memory ? [] : ["memory"]), ...(bounded.processes ? [] : ["processes"])].join(" and ")}: each process is limited alone`
