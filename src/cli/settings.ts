@@ -164,6 +164,36 @@ const ones: ReadonlyArray<One> = [
     about: "How long an import may take at most; default 1h"
   },
   {
+    key: "memoryLimitBytes",
+    flag: "memory-limit-bytes",
+    read: "integer",
+    about: "Memory of one instance; default half of the machine's"
+  },
+  {
+    key: "processLimit",
+    flag: "process-limit",
+    read: "integer",
+    about: "Processes and threads of one instance; default 4096"
+  },
+  {
+    key: "openFilesLimit",
+    flag: "open-files-limit",
+    read: "integer",
+    about: "Open files of one process; default 65536"
+  },
+  {
+    key: "fileSizeLimitBytes",
+    flag: "file-size-limit-bytes",
+    read: "integer",
+    about: "Bytes of one file that a command writes; default: no bound"
+  },
+  {
+    key: "cpuTimeLimitSeconds",
+    flag: "cpu-time-limit-seconds",
+    read: "integer",
+    about: "Processor time of one process; default: no bound"
+  },
+  {
     key: "maxUploadBytes",
     flag: "max-upload-bytes",
     read: "integer",

@@ -94,6 +94,7 @@ const default_ = <A>(value: A) => ({ default: () => value })
  * - `processLimit`: how many processes and threads one instance may have, default 4096.
  * - `openFilesLimit`: how many files one process may have open, default 65536.
  * - `fileSizeLimitBytes`: the most bytes that a process may write into one file. No bound unless set.
+ * - `cpuTimeLimitSeconds`: how much processor time one process may use. No bound unless set.
  * - `maxUploadBytes`: the most bytes that one uploaded file may have, default 16 GiB.
  *
  * @since 0.1.0
@@ -127,6 +128,7 @@ export const EngineConfig = Schema.Struct({
   processLimit: Schema.optionalWith(Schema.Int.pipe(Schema.between(16, 4_194_304)), default_(4096)),
   openFilesLimit: Schema.optionalWith(Schema.Int.pipe(Schema.between(64, 1_048_576)), default_(65_536)),
   fileSizeLimitBytes: Schema.optional(Schema.Int.pipe(Schema.greaterThanOrEqualTo(1024 ** 2))),
+  cpuTimeLimitSeconds: Schema.optional(Schema.Int.pipe(Schema.positive())),
   maxUploadBytes: Schema.optionalWith(Schema.Int.pipe(Schema.positive()), default_(16 * 1024 ** 3))
 }).annotations({ identifier: "EngineConfig" })
 

@@ -118,6 +118,7 @@ export interface RunningSandbox {
 }
 
 const SIGKILL = 9
+const SIGXCPU = 24
 
 /**
  * Service of sandboxes, for the worker process.
@@ -186,6 +187,7 @@ export interface SandboxOptions {
  * - `processes`: processes and threads, default 4096; all sandboxes together get four times as many.
  * - `openFiles`: of one process, default 65536, or less where this process may not have so many.
  * - `fileSizeBytes`: of one file that is written; no bound by default.
+ * - `cpuSeconds`: processor time of one process; no bound by default. It gets SIGXCPU then, and SIGKILL a second later.
  *
  * @since 0.1.0
  * @category configuration
@@ -195,6 +197,7 @@ export interface SandboxLimits {
   readonly processes?: number | undefined
   readonly openFiles?: number | undefined
   readonly fileSizeBytes?: number | undefined
+  readonly cpuSeconds?: number | undefined
 }
 
 /**
@@ -228,9 +231,12 @@ export const make = Effect.fn("Sandbox.make")(function* (
     allProcesses: limits.processes * 4,
     owner: namespace.idShift
   })
+  const cpuSeconds = options.limits?.cpuSeconds
   const words = [
     ...(groups.memory ? [] : [`--data=${limits.memoryBytes}`]),
-    ...(groups.processes ? [] : [`--nproc=${limits.processes}`])
+    ...(groups.processes ? [] : [`--nproc=${limits.processes}`]),
+    // Not on the slot itself, whose own time is that of all its runs.
+    ...(cpuSeconds === undefined ? [] : [`--cpu=${cpuSeconds}:${cpuSeconds + 1}`])
   ]
   const place: Launcher.LauncherPlace = {
     ...namespace.place,
@@ -328,13 +334,20 @@ export const make = Effect.fn("Sandbox.make")(function* (
       })
     )
 
-  /** What a command that was killed for want of memory could not say itself. */
-  const lastWords = (ended: Either.Either<Slot.SlotExit, SandboxError.SandboxError>): Stream.Stream<Uint8Array> =>
-    ended._tag === "Right" && ended.right.outOfMemory && ended.right.signal === SIGKILL
-      ? Stream.make(
-          new TextEncoder().encode(`killed: the memory limit of ${limits.memoryBytes} bytes has been reached\n`)
-        )
-      : Stream.empty
+  const limitOf = ({ outOfMemory, signal }: Slot.SlotExit): string | undefined =>
+    signal === SIGXCPU && cpuSeconds !== undefined
+      ? `processor time limit of ${cpuSeconds} seconds`
+      : outOfMemory && signal === SIGKILL
+        ? `memory limit of ${limits.memoryBytes} bytes`
+        : undefined
+
+  /** What a command that was killed at a limit could not say itself. */
+  const lastWords = (ended: Either.Either<Slot.SlotExit, SandboxError.SandboxError>): Stream.Stream<Uint8Array> => {
+    const limit = Either.isRight(ended) ? limitOf(ended.right) : undefined
+    return limit === undefined
+      ? Stream.empty
+      : Stream.make(new TextEncoder().encode(`killed: the ${limit} has been reached\n`))
+  }
 
   const launch = (launcher: Launcher.Launcher, tools: ReadonlyMap<string, string>, overlay: string, run: Launched) =>
     Effect.gen(function* () {

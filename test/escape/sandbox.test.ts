@@ -122,7 +122,13 @@ class Worker extends Context.Tag("effect-contree/test/EscapeWorker")<
         const worker = yield* SandboxWorker.make({
           identity,
           launcher,
-          limits: { memoryBytes: 64 * 1024 ** 2, processes: 64, openFiles: 256, fileSizeBytes: 32 * 1024 ** 2 }
+          limits: {
+            memoryBytes: 64 * 1024 ** 2,
+            processes: 64,
+            openFiles: 256,
+            fileSizeBytes: 32 * 1024 ** 2,
+            cpuSeconds: 5
+          }
         })
         const folder = `${worker.data}/l/calls`
         yield* fs.makeDirectory(`${folder}/calls`, { recursive: true })
@@ -407,6 +413,18 @@ for (const identity of SandboxWorker.identities.filter((name) => name !== "subor
             }
             const next = yield* worker.shell("exit 3")
             assert.deepStrictEqual([next.code, next.outOfMemory], [3, false])
+          })
+        )
+
+        it.effect("a loop without end: the limit of processor time, and it is told so", () =>
+          Effect.gen(function* () {
+            const worker = yield* Worker
+            const run = yield* worker.shell("ulimit -t 1; while :; do :; done")
+            assert.deepStrictEqual([run.code, run.signal], [137, 9])
+            const limited = yield* worker.shell("ulimit -S -t; while :; do :; done")
+            assert.deepStrictEqual([limited.code, limited.signal, text(limited.stdout)], [152, 24, "5\n"])
+            assert.include(text(limited.stderr), "killed: the processor time limit of 5 seconds has been reached")
+            assert.strictEqual((yield* worker.shell("exit 3")).code, 3)
           })
         )
 

@@ -25,7 +25,8 @@ export const Settings = Schema.Struct({
       memoryBytes: Schema.optional(Schema.Number),
       processes: Schema.optional(Schema.Number),
       openFiles: Schema.optional(Schema.Number),
-      fileSizeBytes: Schema.optional(Schema.Number)
+      fileSizeBytes: Schema.optional(Schema.Number),
+      cpuSeconds: Schema.optional(Schema.Number)
     })
   )
 })

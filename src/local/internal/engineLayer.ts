@@ -100,7 +100,8 @@ export const layer = (config: EngineConfig, keep: ReadonlyArray<string>) => {
           memoryBytes: config.memoryLimitBytes,
           processes: config.processLimit,
           openFiles: config.openFilesLimit,
-          fileSizeBytes: config.fileSizeLimitBytes
+          fileSizeBytes: config.fileSizeLimitBytes,
+          cpuSeconds: config.cpuTimeLimitSeconds
         }
       })
     ),
