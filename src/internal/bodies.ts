@@ -175,7 +175,7 @@ export const withinLimits = <E>(options: {
   if (body._tag !== "Stream") {
     const bytes = body._tag === "Uint8Array" ? body.body.byteLength : 0
     const limit = Duration.sum(requestTimeout, Duration.seconds(Math.floor(bytes / slowestBytesPerSecond)))
-    return within(send(request), { limit, onTimeout: () => noAnswer(limit) })
+    return within(send(request), { limit, onTimeout: () => noAnswer(limit), onLost: discard })
   }
   return Effect.gen(function* () {
     const clock = yield* Effect.clock
