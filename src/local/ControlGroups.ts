@@ -44,6 +44,8 @@ export interface ControlGroup {
   readonly processLimit: string | undefined
   /** The file whose line `oom_kill` counts the processes that were killed for want of memory. */
   readonly killCounter: string | undefined
+  /** The file of the most memory that the group has used; a write begins anew, on new kernels for that descriptor. */
+  readonly peak: string | undefined
 }
 
 /**
@@ -259,7 +261,11 @@ export const make = Effect.fn("ControlGroups.make")(function* (
           killCounter:
             memory === undefined
               ? undefined
-              : `${memory.group}/${slot}/${memory.version === 1 ? "memory.oom_control" : "memory.events"}`
+              : `${memory.group}/${slot}/${memory.version === 1 ? "memory.oom_control" : "memory.events"}`,
+          peak:
+            memory === undefined
+              ? undefined
+              : `${memory.group}/${slot}/${memory.version === 1 ? "memory.max_usage_in_bytes" : "memory.peak"}`
         }
       }).pipe(
         Effect.mapError((error) =>

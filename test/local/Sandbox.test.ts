@@ -108,6 +108,20 @@ for (const identity of SandboxWorker.identities) {
             })
           )
 
+          it.effect("the most memory that it used, of each command anew, where control groups count it", () =>
+            Effect.gen(function* () {
+              const worker = yield* Worker
+              const large = yield* worker.shell("dd if=/dev/zero of=/dev/null bs=40M count=1")
+              const small = yield* worker.shell("true")
+              if (worker.bounded.memory && large.maxRss !== undefined) {
+                assert.isAtLeast(large.maxRss, 40 * 1024)
+                assert.isBelow(small.maxRss ?? 0, 30 * 1024)
+              } else {
+                assert.isUndefined(small.maxRss)
+              }
+            })
+          )
+
           it.effect("the time that it took, and the processor time", () =>
             Effect.gen(function* () {
               const worker = yield* Worker

@@ -83,7 +83,8 @@ export const Event = Schema.Union(
     signal: Schema.UndefinedOr(Schema.Number),
     elapsed: Schema.Number,
     outOfMemory: Schema.Boolean,
-    userTime: Schema.UndefinedOr(Schema.Number)
+    userTime: Schema.UndefinedOr(Schema.Number),
+    maxRss: Schema.UndefinedOr(Schema.Number)
   }),
   Schema.Struct({ type: Schema.Literal("failed"), id: Schema.Number, reason: Schema.String, detail: Schema.String }),
   Schema.Struct({ type: Schema.Literal("closed"), id: Schema.Number })
@@ -143,6 +144,7 @@ const inner = Effect.gen(function* () {
         signal: exit.signal,
         elapsed: Duration.toMillis(exit.elapsed),
         outOfMemory: exit.outOfMemory,
+        maxRss: exit.usage.maxRss,
         userTime: exit.usage.userTime && Duration.toMillis(exit.usage.userTime)
       })
     })

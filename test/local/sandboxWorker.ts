@@ -99,6 +99,7 @@ export interface Outcome {
   readonly signal: number | undefined
   readonly elapsed: number
   readonly userTime: number | undefined
+  readonly maxRss: number | undefined
   readonly outOfMemory: boolean
   readonly stdout: Uint8Array
   readonly stderr: Uint8Array
@@ -309,8 +310,9 @@ export const make = Effect.fn(function* (options: WorkerOptions) {
       upper,
       started: asWorker(Deferred.await(entry.started)),
       outcome: asWorker(
-        Effect.map(Deferred.await(entry.ended), ({ code, elapsed, outOfMemory, signal, userTime }) => ({
+        Effect.map(Deferred.await(entry.ended), ({ code, elapsed, maxRss, outOfMemory, signal, userTime }) => ({
           code,
+          maxRss,
           outOfMemory,
           signal,
           elapsed,

@@ -193,6 +193,39 @@ const kills = ({ killCounter }: ControlGroup): number => {
   }
 }
 
+/** The most memory that the group uses from now on, in KiB; unknown where the kernel cannot begin anew. */
+const watchPeak = ({ peak }: ControlGroup): Effect.Effect<() => number | undefined, never, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        if (peak === undefined) return undefined
+        try {
+          const fd = Fs.openSync(peak, "r+")
+          try {
+            Fs.writeSync(fd, "0")
+            return fd
+          } catch {
+            Fs.closeSync(fd)
+            return undefined
+          }
+        } catch {
+          return undefined
+        }
+      }),
+      (fd) => Effect.sync(() => fd !== undefined && Fs.closeSync(fd))
+    ),
+    (fd) => () => {
+      if (fd === undefined) return undefined
+      try {
+        const bytes = new Uint8Array(32)
+        const text = new TextDecoder().decode(bytes.subarray(0, Fs.readSync(fd, bytes, 0, bytes.length, 0)))
+        return Math.ceil(Number(text) / 1024)
+      } catch {
+        return undefined
+      }
+    }
+  )
+
 interface Report {
   readonly said: string
   readonly at: bigint
@@ -359,6 +392,7 @@ export const make = (
       let isOver = false
       let isKilled = false
       const killsBefore = kills(options.group)
+      const peak = yield* watchPeak(options.group)
       const begun = yield* Clock.currentTimeNanos
       yield* Effect.gen(function* () {
         const started = yield* nextReport(shell)
@@ -372,7 +406,7 @@ export const make = (
               code,
               signal: how !== "exited" && code > 128 && code <= 128 + 64 ? code - 128 : undefined,
               elapsed: Duration.nanos(ended.at - started.at),
-              usage: usageBetween(started, ended),
+              usage: { ...usageBetween(started, ended), maxRss: peak() },
               outOfMemory: kills(options.group) > killsBefore
             }
           : yield* fault(ended.said)
