@@ -1,6 +1,6 @@
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
-import { assert, layer } from "@effect/vitest"
+import { assert, describe, it, layer } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
 import { createServer } from "node:net"
 import type { LauncherName } from "../../src/local/Launcher.js"
@@ -439,4 +439,24 @@ for (const identity of SandboxWorker.identities.filter((name) => name !== "subor
       }
     )
   }
+}
+
+for (const identity of SandboxWorker.isRoot ? SandboxWorker.identities.filter((name) => name !== "subordinate") : []) {
+  describe(`a disk that a sandbox fills, for ${identity}`, () => {
+    it.scopedLive("a disk bomb: it gets an error when the file system is full, and the next command runs", () =>
+      Effect.gen(function* () {
+        const worker = yield* SandboxWorker.make({
+          identity,
+          before:
+            'mkdir -p "$2/data/r"; mount -t tmpfs -o size=24m,mode=700,uid=$(stat -c %u "$2/data") tmpfs "$2/data/r"'
+        })
+        const bomb = yield* worker.shell(
+          "i=0; while dd if=/dev/zero of=/tmp/$i bs=1M count=8; do i=$((i+1)); done; exit 4"
+        )
+        assert.strictEqual(bomb.code, 4)
+        assert.include(text(bomb.stderr), "No space left on device")
+        assert.strictEqual((yield* worker.shell("cat /data/file; exit 3")).code, 3)
+      }).pipe(Effect.provide(NodeContext.layer))
+    )
+  })
 }
