@@ -276,9 +276,11 @@ export const make = Effect.fnUntraced(function* (
   const retry = config.retry ?? RetryPolicy.defaultPolicy
   const repetition: Repetition = { retry, retryBudget: yield* RetryPolicy.makeBudget(retry.budget) }
   const whole = Transport.make(http, config, repetition)
-  const streaming = Transport.make(http, config, repetition, "streamed")
+  // Whoever is interrupted before the first piece has no body yet that could be closed: the exchange ends with a scope.
+  const scoped = HttpClient.withScope(http)
+  const streaming = Transport.make(scoped, config, repetition, "streamed")
   // Who follows events decides by the operation's state whether a connection is worth another.
-  const following = Transport.make(http, config, { ...repetition, retry: RetryPolicy.never }, "streamed")
+  const following = Transport.make(scoped, config, { ...repetition, retry: RetryPolicy.never }, "streamed")
   const idleLimit = Transport.idleLimit(config)
   const requests = yield* Call.requests
   const api = yield* HttpApiClient.makeWith(ContreeApi, {
@@ -306,22 +308,14 @@ export const make = Effect.fnUntraced(function* (
     request: Effect.Effect<HttpClientRequest.HttpClientRequest, E2>,
     read: (body: Stream.Stream<Uint8Array, RequestError>) => Stream.Stream<A, E>,
     attributes: Readonly<Record<string, unknown>>,
-    transport: Transport.Transport = streaming
+    transport: Transport.Transport<Scope.Scope> = streaming
   ) =>
     Stream.unwrapScoped(
       Effect.gen(function* () {
-        let isOpen = false
-        const onOpen = () => {
-          isOpen = true
-        }
-        const response = yield* Effect.acquireRelease(
-          Effect.flatMap(request, (request) => transport.execute(request)).pipe(
-            Call.toRequestErrors(config, where),
-            Effect.interruptible
-          ),
-          (response) => Effect.suspend(() => (isOpen ? Effect.void : Bodies.discard(response)))
+        const response = yield* Effect.flatMap(request, (request) => transport.execute(request)).pipe(
+          Call.toRequestErrors(config, where)
         )
-        return read(Bodies.arriving({ response, request: where, onOpen, idleLimit, scrub: yield* scrub(config) }))
+        return read(Bodies.arriving({ response, request: where, idleLimit, scrub: yield* scrub(config) }))
       })
     ).pipe(Stream.withSpan(`ContreeClient.${name}`, { attributes }))
 

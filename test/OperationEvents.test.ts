@@ -312,6 +312,21 @@ describe("reading the events that there are", () => {
     })
   )
 
+  it.effect("reads on as long as early ends bring something new, however many brought nothing", () =>
+    Effect.gen(function* () {
+      const { ids } = yield* follow(
+        {
+          [get]: over(),
+          // Each third answer has one more event, the others none.
+          [events]: (request, number) =>
+            Logs.streamed([number % 3 === 0 ? after(request).split("\n\n")[0] + "\n\n" : ""])
+        },
+        {}
+      )
+      deepStrictEqual(ids, all)
+    })
+  )
+
   it.effect("ends where a log that is over has no completion", () =>
     Effect.gen(function* () {
       const { error, ids } = yield* follow(

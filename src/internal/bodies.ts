@@ -80,8 +80,6 @@ const readAhead = 16
 export const arriving = (options: {
   readonly response: HttpClientResponse.HttpClientResponse
   readonly request: RequestInfo
-  /** Called when the body is opened. */
-  readonly onOpen?: (() => void) | undefined
   readonly idleLimit: Duration.Duration
   readonly scrub: Scrub
 }): Stream.Stream<Uint8Array, RequestError> => {
@@ -99,10 +97,7 @@ export const arriving = (options: {
         since = clock.unsafeCurrentTimeMillis()
       })
 
-      const read = Stream.suspend(() => {
-        options.onOpen?.()
-        return response.stream
-      }).pipe(
+      const read = Stream.suspend(() => response.stream).pipe(
         Stream.runForEachChunk((chunk) => {
           for (const bytes of chunk) came += bytes.byteLength
           const hasRoom = relay.offer(chunk)
@@ -135,17 +130,6 @@ export const arriving = (options: {
   )
 }
 
-/**
- * Closes an answer whose body was never opened. Who is interrupted before that has nothing that could be closed, and
- * the connection would stay; so the body is opened for a moment.
- */
-export const discard = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<void> =>
-  Stream.runDrain(response.stream).pipe(
-    Effect.interruptible,
-    Effect.raceFirst(Effect.repeatN(Effect.yieldNow(), 10)),
-    Effect.catchAllCause(() => Effect.void)
-  )
-
 /** The slowest line that an upload is still waited for: about one megabit a second. */
 const slowestBytesPerSecond = 128 * 1024
 
@@ -153,15 +137,15 @@ const slowestBytesPerSecond = 128 * 1024
  * Sends a request with a limit on its time. Bytes get a second more for each 128 KiB; a streamed body may take as long
  * as it moves, and the limit starts when it is out.
  */
-export const withinLimits = <E>(options: {
+export const withinLimits = <E, R>(options: {
   readonly request: HttpClientRequest.HttpClientRequest
   readonly where: RequestInfo
   readonly requestTimeout: Duration.Duration
   readonly idleLimit: Duration.Duration
   readonly send: (
     request: HttpClientRequest.HttpClientRequest
-  ) => Effect.Effect<HttpClientResponse.HttpClientResponse, E>
-}): Effect.Effect<HttpClientResponse.HttpClientResponse, E | RequestError> => {
+  ) => Effect.Effect<HttpClientResponse.HttpClientResponse, E, R>
+}): Effect.Effect<HttpClientResponse.HttpClientResponse, E | RequestError, R> => {
   const { idleLimit, request, requestTimeout, send, where } = options
   const noAnswer = (after: Duration.Duration): RequestError =>
     new ContreeError.TimedOut({
@@ -175,7 +159,7 @@ export const withinLimits = <E>(options: {
   if (body._tag !== "Stream") {
     const bytes = body._tag === "Uint8Array" ? body.body.byteLength : 0
     const limit = Duration.sum(requestTimeout, Duration.seconds(Math.floor(bytes / slowestBytesPerSecond)))
-    return within(send(request), { limit, onTimeout: () => noAnswer(limit), onLost: discard })
+    return within(send(request), { limit, onTimeout: () => noAnswer(limit) })
   }
   return Effect.gen(function* () {
     const clock = yield* Effect.clock

@@ -176,7 +176,7 @@ export const events = (
         const { end } = position
         if (position.completed) return done
         if (end._tag === "Failed" && isLasting(end.error)) return Effect.fail(Option.some(end.error))
-        if (position.moved) failures = 0
+        if (position.moved) failures = reads = 0
         return Effect.gen(function* () {
           const known = over !== undefined
           if (over === undefined) {

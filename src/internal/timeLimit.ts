@@ -74,17 +74,10 @@ const watchOf = (clock: Clock.Clock): Watch => {
   return watch
 }
 
-/**
- * Interrupts an effect that is not done in time, waits for its end, and fails. What it gave in the moment in which its
- * caller was interrupted nobody else has, so it goes to `onLost`.
- */
+/** Interrupts an effect that is not done in time, waits for its end, and fails. */
 export const within = <A, E, R, E2>(
   effect: Effect.Effect<A, E, R>,
-  options: {
-    readonly limit: Duration.Duration
-    readonly onTimeout: () => E2
-    readonly onLost?: ((value: A) => Effect.Effect<void>) | undefined
-  }
+  options: { readonly limit: Duration.Duration; readonly onTimeout: () => E2 }
 ): Effect.Effect<A, E | E2, R> =>
   Effect.clockWith((clock) =>
     Effect.uninterruptibleMask((restore) =>
@@ -108,10 +101,7 @@ export const within = <A, E, R, E2>(
           Effect.onInterrupt(restore(done), () =>
             Effect.zipRight(
               Effect.sync(() => watch.remove(limit, fiber.currentScheduler)),
-              Effect.flatMap(Fiber.interrupt(fiber), (exit) => {
-                const ended = Exit.flatten(exit)
-                return Exit.isSuccess(ended) ? (options.onLost?.(ended.value) ?? Effect.void) : Effect.void
-              })
+              Fiber.interrupt(fiber)
             )
           )
         )

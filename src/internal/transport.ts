@@ -2,6 +2,7 @@
  * One HTTP exchange with the service: headers, limits on its time, and every failure as a typed error.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
+import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as HttpTraceContext from "@effect/platform/HttpTraceContext"
@@ -28,7 +29,7 @@ import { retrySafely } from "./repeating.js"
 import { scrub } from "./secrets.js"
 
 /** What the typed client of the API sends its requests through. */
-export type Transport = HttpClient.HttpClient.With<RequestError>
+export type Transport<R = never> = HttpClient.HttpClient.With<RequestError, R>
 
 /** A scheme without a host, or one that is not of the web; what has no scheme is a browser's own matter. */
 const isForeign = (baseUrl: string): boolean =>
@@ -136,12 +137,12 @@ export type Body = "whole" | "streamed"
  * Prepares a client for the service. The request's time limit is for the whole answer, or for its head where the body
  * is streamed.
  */
-export const make = (
-  client: HttpClient.HttpClient,
+export const make = <R>(
+  client: HttpClient.HttpClient.With<HttpClientError.HttpClientError, R>,
   config: ContreeConfig,
   repetition: Repetition,
   body: Body = "whole"
-): Transport => {
+): Transport<R> => {
   const limits = { requestTimeout: requestTimeout(config), idleLimit: idleLimit(config) }
   const baseUrl = (config.baseUrl ?? hostedBaseUrl).replace(/\/+$/, "")
   const obstacle = unusable(config)

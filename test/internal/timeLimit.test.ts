@@ -69,23 +69,6 @@ describe("a time limit", () => {
     })
   )
 
-  it.effect("gives back what came in the moment in which its caller was interrupted", () =>
-    Effect.gen(function* () {
-      const answer = yield* Deferred.make<string>()
-      const lost: Array<string> = []
-      const onLost = (value: string) => Effect.sync(() => void lost.push(value))
-      const effect = within(Deferred.await(answer), { limit: Duration.seconds(5), onTimeout: () => "over", onLost })
-      const fiber = yield* Effect.fork(effect)
-      yield* Effect.yieldNow()
-      yield* Effect.sync(() => {
-        Deferred.unsafeDone(answer, Exit.succeed("answer"))
-        fiber.unsafeInterruptAsFork(fiber.id())
-      })
-      assert.isTrue(Exit.isInterrupted(yield* Fiber.await(fiber)))
-      assert.deepStrictEqual(lost, ["answer"])
-    })
-  )
-
   it.effect("leaves no fiber behind it", () =>
     Effect.gen(function* () {
       const awake = Effect.map(
