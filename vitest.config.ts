@@ -4,7 +4,8 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     pool: "forks",
-    poolOptions: { forks: { minForks: 1, maxForks: 2 } },
+    // One more than the fewest processors: much of the time is spent waiting for engines.
+    poolOptions: { forks: { minForks: 1, maxForks: 3 } },
     // Engine suites start a registry, worker processes and sandboxes; a first fixture builds a Debian root.
     testTimeout: 60_000,
     hookTimeout: 240_000,

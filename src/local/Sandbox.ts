@@ -387,16 +387,17 @@ export const make = Effect.fn("Sandbox.make")(function* (
       }
     })
 
-  /** A folder below the probes' that the sandboxes' root owns, with all in it. */
-  const ownFolder = (paths: ReadonlyArray<string>) =>
-    Effect.gen(function* () {
-      const folder = yield* fs.makeTempDirectoryScoped({ directory: namespace.probes, prefix: "" })
-      for (const path of [folder, ...paths.map((path) => `${folder}/${path}`)]) {
-        yield* path === folder ? Effect.void : fs.makeDirectory(path)
-        yield* fs.chown(path, namespace.idShift, namespace.idShift)
-      }
-      return { folder, inside: Option.getOrElse(namespace.inside(folder), () => folder) }
-    })
+  /** The folders, in this order, which the sandboxes' root owns. */
+  const ownFolders = (paths: ReadonlyArray<string>) =>
+    Effect.forEach(
+      paths,
+      (path) =>
+        Effect.zipRight(
+          Effect.unlessEffect(fs.makeDirectory(path), fs.exists(path)),
+          fs.chown(path, namespace.idShift, namespace.idShift)
+        ),
+      { discard: true }
+    )
   const giveFile = (path: string, content: Uint8Array, mode: number) =>
     Effect.gen(function* () {
       yield* fs.writeFile(path, content)
@@ -408,12 +409,12 @@ export const make = Effect.fn("Sandbox.make")(function* (
   )
 
   /** Below an image that has no /etc/resolv.conf: what it lacks is there to be mounted on, and is no change of a run. */
-  const bottom = yield* cannotMake(
-    Effect.gen(function* () {
-      const { folder, inside } = yield* ownFolder(["root", "root/etc"])
-      yield* giveFile(`${folder}/root/etc/resolv.conf`, new Uint8Array(0), 0o644)
-      return `${inside}/root`
-    })
+  const bottom = `${namespace.directory}/bottom`
+  yield* cannotMake(
+    Effect.zipRight(
+      ownFolders([bottom, `${bottom}/etc`]),
+      giveFile(`${bottom}/etc/resolv.conf`, new Uint8Array(0), 0o644)
+    )
   )
 
   const hasResolver = (layers: ReadonlyArray<string>) =>
@@ -434,9 +435,10 @@ export const make = Effect.fn("Sandbox.make")(function* (
     const program = Probe.program(namespace.place.architecture)
     const inside = yield* cannotMake(
       Effect.gen(function* () {
-        const { folder, inside } = yield* ownFolder(["root", "u", "w"])
+        const folder = yield* fs.makeTempDirectoryScoped({ directory: namespace.probes, prefix: "" })
+        yield* ownFolders([folder, ...["root", "u", "w"].map((name) => `${folder}/${name}`)])
         yield* giveFile(`${folder}/root${Probe.PROBE_PROGRAM}`, program, 0o755)
-        return inside
+        return Option.getOrElse(namespace.inside(folder), () => folder)
       })
     )
     const overlay = yield* SpecCheck.overlayOptions([`${inside}/root`], `${inside}/u`, `${inside}/w`)

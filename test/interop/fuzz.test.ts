@@ -65,7 +65,7 @@ const fuzz = Effect.fnUntraced(function* (phases: string, places: string) {
   const { token, url } = yield* InteropEngine
   const fs = yield* FileSystem.FileSystem
   const python = yield* PythonEnvironment.python
-  const examples = yield* Config.withDefault(Config.integer("CONTREE_FUZZ_EXAMPLES"), 30)
+  const examples = yield* Config.withDefault(Config.integer("CONTREE_FUZZ_EXAMPLES"), 15)
   const folder = yield* fs.makeTempDirectoryScoped()
   yield* fs.writeFileString(`${folder}/schemathesis.toml`, settled + places)
   const words = ["--config-file", `${folder}/schemathesis.toml`, "run", `${url}/openapi.json`]

@@ -78,7 +78,7 @@ suite(engine, { excludeTestServices: true })("the engine", (it) => {
         assert.strictEqual(log, lines(1, number).trimEnd())
         assert.strictEqual(own, lines(Math.max(1, number - 2), number).trimEnd())
         const first = Math.max(1, number - (number % 7))
-        assert.strictEqual(rest, `${lines(first, number)}${number % 2 === 0 ? 700 : 755}\npasswd\n`)
+        assert.strictEqual(rest, `${lines(first, number)}${number % 2 === 0 ? 700 : 755}\npasswd\nresolv.conf\n`)
       }
 
       const last = yield* Effect.fork(Image.run(chain[generations] ?? "", "sleep 5", { disposable: true }))

@@ -16,7 +16,7 @@ const Failure = Schema.Struct({
   suggestion: Schema.String
 })
 
-const GENERATIONS = 120
+const GENERATIONS = 60
 
 const generations = (user: (typeof users)[number], settings: { readonly generations: number; readonly tar: boolean }) =>
   Effect.gen(function* () {

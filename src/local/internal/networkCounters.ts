@@ -43,8 +43,11 @@ export const interfaces = (text: string): ReadonlyArray<InterfaceCounters> =>
         ]
   })
 
-/** The counts of a text of `/proc/PID/net/sockstat`; memory, allocated and orphaned ones are the machine's. */
-export const sockets = (text: string): string => [...text.matchAll(/(?:used|inuse|tw) \d+/g)].join(" ")
+/**
+ * The counts of a text of `/proc/PID/net/sockstat`. Memory, allocated and orphaned ones are the machine's; those that are
+ * used count a netlink socket, which asks for an address, for some time after the end of its process.
+ */
+export const sockets = (text: string): string => [...text.matchAll(/(?:inuse|tw) \d+/g)].join(" ")
 
 /** Those of the namespace in which the process is; nothing where it is gone. */
 export const read = (pid: number): NetworkCounters | undefined => {

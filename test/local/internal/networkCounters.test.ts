@@ -7,12 +7,12 @@ const dev = (packets: number) => `Inter-|   Receive                             
   tap0:     100       ${packets}    3    4    0     0          0         0      200       6    7    8    0     0       0          0
 `
 
-const sockstat = (used: number, memory: number) =>
-  `sockets: used ${used}\nTCP: inuse 0 orphan ${memory} tw 0 alloc ${memory} mem ${memory}\nUDP: inuse 0 mem ${memory}\n`
+const sockstat = (tcp: number, memory: number) =>
+  `sockets: used ${memory}\nTCP: inuse ${tcp} orphan ${memory} tw 0 alloc ${memory} mem ${memory}\nUDP: inuse 0 mem ${memory}\n`
 
-const counters = (packets: number, used: number, memory = 0): NetworkCounters.NetworkCounters => ({
+const counters = (packets: number, tcp: number, memory = 0): NetworkCounters.NetworkCounters => ({
   interfaces: NetworkCounters.interfaces(dev(packets)),
-  sockets: NetworkCounters.sockets(sockstat(used, memory))
+  sockets: NetworkCounters.sockets(sockstat(tcp, memory))
 })
 
 describe("a network", () => {
