@@ -6,13 +6,15 @@ import { Data, Effect } from "effect"
 export class CheckpointFailed extends Data.TaggedError("CheckpointFailed")<{ readonly cause: unknown }> {}
 
 /** Bytes on disk. */
-export const of = Effect.fnUntraced(function* (folder: string) {
-  return Number.parseInt(yield* Command.string(Command.make("du", "--summarize", "--block-size=1", folder)), 10)
+export const of = Effect.fnUntraced(function* (folder: string, ...options: ReadonlyArray<string>) {
+  const du = Command.make("du", "--summarize", "--block-size=1", ...options, folder)
+  return Number.parseInt(yield* Command.string(du), 10)
 })
 
 /**
  * Bytes of an engine's data folder. The database's log of the last moments, at most 4 MiB whatever there is, is taken
- * into the database first: it would be counted as the cost of the few runs in between.
+ * into the database first: it would be counted as the cost of the few runs in between. What is being removed does not
+ * count.
  */
 export const ofEngine = Effect.fnUntraced(function* (dataDirectory: string) {
   yield* Effect.acquireUseRelease(
@@ -24,5 +26,5 @@ export const ofEngine = Effect.fnUntraced(function* (dataDirectory: string) {
       }),
     (client) => Effect.sync(() => client.close())
   )
-  return yield* of(dataDirectory)
+  return yield* of(dataDirectory, `--exclude=${dataDirectory}/t`)
 })
