@@ -4,8 +4,9 @@
  */
 import * as Command from "@effect/platform/Command"
 import * as CommandExecutor from "@effect/platform/CommandExecutor"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as FiberSet from "effect/FiberSet"
+import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import type * as LayerStoreError from "../LayerStoreError.js"
 import * as Tool from "./overlayCommand.js"
@@ -30,11 +31,16 @@ export const make = (
 ): Effect.Effect<Temporaries, LayerStoreError.LayerStoreError, CommandExecutor.CommandExecutor | Scope.Scope> =>
   Effect.gen(function* () {
     const executor = yield* CommandExecutor.CommandExecutor
-    const oneAtATime = yield* Effect.makeSemaphore(1)
-    const removals = yield* FiberSet.make<void, never>()
-    yield* Effect.addFinalizer(() => FiberSet.awaitEmpty(removals))
+    // One fiber takes them in turn. A fiber for each, waiting for its turn, costs more with each that waits.
+    const removals = yield* Queue.unbounded<Effect.Effect<unknown>>()
+    yield* Effect.forkScoped(Effect.forever(Effect.flatten(Queue.take(removals))))
+    yield* Effect.addFinalizer(() =>
+      Effect.flatMap(Deferred.make<void>(), (done) =>
+        Effect.zipRight(Queue.offer(removals, Deferred.succeed(done, undefined)), Deferred.await(done))
+      )
+    )
 
-    const remove = (path: Tree.BytePath) =>
+    const removed = (path: Tree.BytePath) =>
       Effect.flatMap(Tree.mountsBelow(path), (mounts) =>
         mounts.length > 0
           ? // Whatever is mounted there would be emptied with it. The next start, in a namespace of its own, removes it.
@@ -46,13 +52,8 @@ export const make = (
                 path: Tree.display(path)
               })
             )
-      ).pipe(
-        Effect.provideService(CommandExecutor.CommandExecutor, executor),
-        Effect.catchAll(logRemaining),
-        oneAtATime.withPermits(1),
-        FiberSet.run(removals),
-        Effect.asVoid
-      )
+      ).pipe(Effect.provideService(CommandExecutor.CommandExecutor, executor), Effect.catchAll(logRemaining))
+    const remove = (path: Tree.BytePath) => Queue.offer(removals, removed(path))
 
     const orphans = yield* Tree.list(folder)
     // Above the names of the orphans, which stay until the background has removed them.
@@ -67,7 +68,7 @@ export const make = (
     const discard = (path: Tree.BytePath) =>
       Effect.suspend(() => {
         const aside = fresh()
-        return Effect.zipRight(Tree.rename(path, aside), remove(aside))
+        return Effect.asVoid(Effect.zipRight(Tree.rename(path, aside), remove(aside)))
       }).pipe(Effect.uninterruptible)
 
     return {
