@@ -5,9 +5,9 @@
 import { FetchHttpClient, HttpClient, HttpClientRequest, HttpClientResponse } from "@effect/platform"
 import { Chunk, Effect, Layer, ManagedRuntime, Option, Schema, Stream } from "effect"
 import { ContreeApi } from "effect-contree"
-import { pageSize, requestCount } from "./sizes.js"
+import { pageSize } from "./sizes.js"
 import { serve } from "./side.js"
-import { times } from "./times.js"
+import { calls } from "./calls.js"
 import type { Side } from "./workloads.js"
 
 const platform = (url: string, operation: string, image: string): Side => {
@@ -60,20 +60,9 @@ const platform = (url: string, operation: string, image: string): Side => {
           ] as const
       )
     )
-  const calls = (count: number, concurrency: number, call: typeof get | typeof spawn) => () =>
-    runtime.runPromise(
-      times(
-        count,
-        concurrency,
-        Effect.map(call, (id) => id === operation)
-      )
-    )
 
   return {
-    get1: calls(requestCount, 1, get),
-    get64: calls(requestCount * 2, 64, get),
-    spawn1: calls(requestCount, 1, spawn),
-    spawn64: calls(requestCount * 2, 64, spawn),
+    ...calls(runtime, operation, { get, spawn }),
     list: () => runtime.runPromise(Effect.map(Stream.runCollect(Stream.paginateChunkEffect(0, page)), Chunk.size)),
     download: () =>
       runtime.runPromise(

@@ -3,9 +3,9 @@ import { FetchHttpClient } from "@effect/platform"
 import { Effect, Layer, ManagedRuntime, Redacted, Stream } from "effect"
 import { ContreeApi, ContreeClient, Image, ImageId, Operation } from "effect-contree"
 import * as Schema from "effect/Schema"
-import { downloadBytes, pageSize, requestCount } from "./sizes.js"
+import { downloadBytes, pageSize } from "./sizes.js"
 import { serve } from "./side.js"
-import { times } from "./times.js"
+import { calls } from "./calls.js"
 import type { Side } from "./workloads.js"
 
 const typed = (url: string, operation: string, image: string): Side => {
@@ -21,20 +21,8 @@ const typed = (url: string, operation: string, image: string): Side => {
   const get = Effect.flatMap(client, ({ operations }) => Effect.map(operations.get(id), ({ id }) => id))
   const spawn = Effect.flatMap(client, ({ instances }) => instances.spawn(request))
 
-  const calls = (count: number, concurrency: number, call: typeof get | typeof spawn) => () =>
-    runtime.runPromise(
-      times(
-        count,
-        concurrency,
-        Effect.map(call, (id) => id === operation)
-      )
-    )
-
   return {
-    get1: calls(requestCount, 1, get),
-    get64: calls(requestCount * 2, 64, get),
-    spawn1: calls(requestCount, 1, spawn),
-    spawn64: calls(requestCount * 2, 64, spawn),
+    ...calls(runtime, operation, { get, spawn }),
     events: () => {
       let bytes = 0
       return runtime.runPromise(

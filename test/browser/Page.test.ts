@@ -6,6 +6,18 @@ import * as Contree from "../fixtures/Contree.js"
 import { Registry } from "../fixtures/Registry.js"
 import * as Page from "./Page.js"
 
+/** The page, and an engine with these options for its origin. */
+const place = Effect.fnUntraced(function* (options: (origin: string) => ReadonlyArray<string>) {
+  const { address } = yield* Registry
+  const folder = yield* Contree.temporaryFolder
+  const { code } = yield* Page.bundle
+  const page = yield* Page.served(code)
+  const service = yield* Contree.serve({
+    args: [...Contree.serveArgs(address, `${folder}/data`), "--token", Contree.token, ...options(page.url)]
+  })
+  return { page, service }
+})
+
 layer(Contree.busyboxRegistry, { excludeTestServices: true, timeout: "4 minutes" })("the client in a browser", (it) => {
   it.effect("has no module of Node and none of the engine in its bundle", () =>
     Effect.gen(function* () {
@@ -27,13 +39,7 @@ layer(Contree.busyboxRegistry, { excludeTestServices: true, timeout: "4 minutes"
     "imports, uploads, runs with files, reads, and streams live output and input from a page of another origin",
     () =>
       Effect.gen(function* () {
-        const { address } = yield* Registry
-        const folder = yield* Contree.temporaryFolder
-        const { code } = yield* Page.bundle
-        const page = yield* Page.served(code)
-        const service = yield* Contree.serve({
-          args: [...Contree.serveArgs(address, `${folder}/data`), "--token", Contree.token, "--cors-origin", page.url]
-        })
+        const { page, service } = yield* place((origin) => ["--cors-origin", origin])
         const result = yield* Page.run(page.url, { url: service.url, token: Contree.token })
         assert.deepStrictEqual(
           { ...result, tags: result.tags.filter((tag) => tag !== "Stdin" && tag !== "Network") },
@@ -54,13 +60,7 @@ layer(Contree.busyboxRegistry, { excludeTestServices: true, timeout: "4 minutes"
 
   it.scoped("is refused by an engine that does not allow the page's origin", () =>
     Effect.gen(function* () {
-      const { address } = yield* Registry
-      const folder = yield* Contree.temporaryFolder
-      const { code } = yield* Page.bundle
-      const page = yield* Page.served(code)
-      const service = yield* Contree.serve({
-        args: [...Contree.serveArgs(address, `${folder}/data`), "--token", Contree.token]
-      })
+      const { page, service } = yield* place(() => [])
       const error = yield* Effect.flip(Page.run(page.url, { url: service.url, token: Contree.token }))
       assert.include(error.message, "Unavailable")
       assert.include(error.message, "blocked by CORS policy")

@@ -305,16 +305,25 @@ export const signal = `
 slot=$1 process=$2 mountpoint=$3 launcher=$4 signal=$5
 ${find}
 find_sandbox
-if [ -n "$process" ]; then
-  main=
-  read -r parent <"$process.pid" || fail NotReady the process is not ready yet
-  for folder in /proc/[0-9]*; do
-    while read -r key value; do
-      case $key in PPid:) [ "$value" != "$parent" ] || main=\${folder#/proc/}; break ;; esac
-    done <"$folder/status"
-  done 2>/dev/null
-fi
-[ -n "$main" ] || fail Gone the process is gone
-printf 'sending\\n' >&3
-kill "-$signal" "-$main" 2>/dev/null || fail Gone the process is gone
+[ -z "$process" ] || read -r parent <"$process.pid" || fail NotReady the process is not ready yet
+# One that has just been started may not be there yet, or not lead its group yet.
+said= tries=0
+while [ "$tries" -lt 200 ]; do
+  tries=$((tries + 1))
+  if [ -n "$process" ]; then
+    main=
+    for folder in /proc/[0-9]*; do
+      while read -r key value; do
+        case $key in PPid:) [ "$value" != "$parent" ] || main=\${folder#/proc/}; break ;; esac
+      done <"$folder/status"
+    done 2>/dev/null
+  fi
+  if [ -n "$main" ]; then
+    [ -n "$said" ] || printf 'sending\\n' >&3
+    said=1
+    kill "-$signal" "-$main" 2>/dev/null && exit
+  fi
+  [ -d "/proc/\${parent:-$main}" ] || break
+done
+fail Gone the process is gone
 `
