@@ -153,10 +153,15 @@ const leave = (group: string) =>
   )
 
 /**
- * Removes the groups of engines that are gone. Those of an engine that works may be empty for a moment too, and whose
- * process is in another pid namespace nobody here can tell: they have another prefix.
+ * Removes the groups of engines that are gone from a folder: those with the prefix whose process is no more.
+ *
+ * Those of an engine that works may be empty for a moment too, and whose process is in another pid namespace nobody here
+ * can tell: they have another prefix.
+ *
+ * @since 0.1.0
+ * @category destructors
  */
-const sweep = (base: string, prefix: string): void => {
+export const sweep = (base: string, prefix: string): void => {
   const isGone = (name: string) => name.startsWith(prefix) && !Fs.existsSync(`/proc/${name.slice(prefix.length)}`)
   for (const name of Fs.readdirSync(base).filter(isGone)) {
     const folders = Fs.readdirSync(`${base}/${name}`, { withFileTypes: true }).filter((entry) => entry.isDirectory())

@@ -405,7 +405,7 @@ export const make = Effect.fn("Sandbox.make")(function* (
       yield* fs.chmod(path, mode)
     })
   const cannotMake = Effect.mapError((error: { readonly message: string }) =>
-    SandboxError.make("SetupFailed", `the folder of a probe: ${error.message}`)
+    SandboxError.make("SetupFailed", `a folder for the sandboxes: ${error.message}`)
   )
 
   /** Below an image that has no /etc/resolv.conf: what it lacks is there to be mounted on, and is no change of a run. */

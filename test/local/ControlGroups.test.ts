@@ -1,8 +1,8 @@
+import { FileSystem } from "@effect/platform"
 import { NodeFileSystem } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { spawnSync } from "node:child_process"
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from "node:fs"
 import * as ControlGroups from "../../src/local/ControlGroups.js"
 
 describe("the trees of control groups", () => {
@@ -39,34 +39,17 @@ describe("the trees of control groups", () => {
   })
 })
 
-/** Where this machine lets groups be made. */
-const bases = ControlGroups.trees(
-  readFileSync("/proc/self/mountinfo", "utf8"),
-  readFileSync("/proc/self/cgroup", "utf8")
-).flatMap(({ own, root }) => [own, root])
-
-describe.skipIf(process.getuid?.() !== 0)("the groups of engines", () => {
+describe("the groups of engines", () => {
   it.scoped("are left alone while their engine lives, though they are empty, and removed when it is gone", () =>
     Effect.gen(function* () {
-      const limits = { memoryBytes: 2 ** 30, processes: 100, allMemoryBytes: 2 ** 31, allProcesses: 200, owner: 0 }
-      const own = yield* Effect.scoped(
-        Effect.map(ControlGroups.make(limits), () =>
-          bases
-            .flatMap((base) => readdirSync(base).map((name) => `${base}/${name}`))
-            .find((path) => path.endsWith(`.${process.pid}`))
-        )
-      )
-      if (own === undefined) return
-      const of = (pid: number) => `${own.slice(0, -String(process.pid).length)}${pid}`
-      const [living, gone] = [of(process.ppid), of(spawnSync("true").pid)]
-      yield* Effect.acquireRelease(
-        Effect.sync(() => [living, gone].forEach((group) => mkdirSync(`${group}/0`, { recursive: true }))),
-        () => Effect.sync(() => [`${living}/0`, living].forEach((group) => rmdirSync(group)))
-      )
-
-      yield* ControlGroups.make(limits)
-      assert.isTrue(existsSync(`${living}/0`), "a group of an engine that lives was taken from it")
-      assert.isFalse(existsSync(gone), "the group of an engine that is gone has stayed")
+      const fs = yield* FileSystem.FileSystem
+      const base = yield* fs.makeTempDirectoryScoped()
+      const gone = spawnSync("true").pid
+      const groups = [`own.${process.ppid}`, `own.${gone}`, `other.${gone}`]
+      for (const group of groups) yield* fs.makeDirectory(`${base}/${group}/0`, { recursive: true })
+      yield* Effect.sync(() => ControlGroups.sweep(base, "own."))
+      assert.sameMembers(yield* fs.readDirectory(base), [`own.${process.ppid}`, `other.${gone}`])
+      assert.deepStrictEqual(yield* fs.readDirectory(`${base}/own.${process.ppid}`), ["0"])
     }).pipe(Effect.provide(NodeFileSystem.layer))
   )
 })
